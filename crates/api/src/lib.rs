@@ -1,0 +1,11 @@
+//! What travels as JSON: the wire types that daemon, command line, simulator and console share.
+//!
+//! Shapes only: serde and OpenAPI derives, parsing, format validation. No behaviour, no IO.
+//! Sources: `servers.md` 1-2, `updates-and-system.md` 1, 6, 10, 16, 21 of the contract.
+
+pub mod envelope;
+pub mod lenient;
+pub mod provisioning;
+pub mod system;
+pub mod time;
+pub mod warning;
