@@ -1,1 +1,187 @@
-//! Being written.
+//! Settings of the center itself (`updates-and-system.md` 6, 7).
+
+use crate::lenient::null_as_default;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// `/1.0/system/network`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct SystemNetwork {
+    /// Public URL that machines are given.
+    #[serde(deserialize_with = "null_as_default")]
+    pub address: String,
+    /// Listen address, `IP:port`; empty for none.
+    #[serde(deserialize_with = "null_as_default")]
+    pub rest_server_address: String,
+}
+
+/// `/1.0/system/security`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct SystemSecurity {
+    /// SHA-256 fingerprints of client certificates with full access.
+    #[serde(deserialize_with = "null_as_default")]
+    pub trusted_tls_client_cert_fingerprints: Vec<String>,
+    /// OpenID Connect log-in.
+    #[serde(deserialize_with = "null_as_default")]
+    pub oidc: SystemOidc,
+    /// OpenFGA authorisation.
+    #[serde(deserialize_with = "null_as_default")]
+    pub openfga: SystemOpenFga,
+    /// Automatic server certificate.
+    #[serde(deserialize_with = "null_as_default")]
+    pub acme: SystemAcme,
+    /// IP addresses whose PROXY protocol header is believed.
+    #[serde(deserialize_with = "null_as_default")]
+    pub trusted_https_proxies: Vec<String>,
+}
+
+/// Part of [`SystemSecurity`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct SystemOidc {
+    /// Issuer URL.
+    #[serde(deserialize_with = "null_as_default")]
+    pub issuer: String,
+    /// Client id.
+    #[serde(deserialize_with = "null_as_default")]
+    pub client_id: String,
+    /// Comma-separated scopes.
+    #[serde(deserialize_with = "null_as_default")]
+    pub scopes: String,
+    /// Audience, optional.
+    #[serde(deserialize_with = "null_as_default")]
+    pub audience: String,
+    /// Claim that names the user.
+    #[serde(deserialize_with = "null_as_default")]
+    pub claim: String,
+}
+
+/// Part of [`SystemSecurity`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct SystemOpenFga {
+    /// Secret; masked when read.
+    #[serde(deserialize_with = "null_as_default")]
+    pub api_token: String,
+    /// HTTP API.
+    #[serde(deserialize_with = "null_as_default")]
+    pub api_url: String,
+    /// Store.
+    #[serde(deserialize_with = "null_as_default")]
+    pub store_id: String,
+}
+
+/// Part of [`SystemSecurity`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct SystemAcme {
+    /// Terms of service accepted.
+    #[serde(deserialize_with = "null_as_default")]
+    pub agree_tos: bool,
+    /// Directory of the certificate authority.
+    #[serde(deserialize_with = "null_as_default")]
+    pub ca_url: String,
+    /// `HTTP-01` or `DNS-01`.
+    #[serde(deserialize_with = "null_as_default")]
+    pub challenge: String,
+    /// Domain, or several separated by commas.
+    #[serde(deserialize_with = "null_as_default")]
+    pub domain: String,
+    /// Contact.
+    #[serde(deserialize_with = "null_as_default")]
+    pub email: String,
+    /// Where the HTTP-01 answerer listens.
+    #[serde(deserialize_with = "null_as_default")]
+    pub http_challenge_address: String,
+    /// DNS provider.
+    #[serde(deserialize_with = "null_as_default")]
+    pub provider: String,
+    /// `KEY=value` list; values are secret and masked when read.
+    #[serde(deserialize_with = "null_as_default")]
+    pub provider_environment: Vec<String>,
+    /// DNS resolvers.
+    #[serde(deserialize_with = "null_as_default")]
+    pub provider_resolvers: Vec<String>,
+}
+
+/// `/1.0/system/settings`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct SystemSettings {
+    /// `TRACE` to `ERROR`, empty for `WARN`.
+    #[serde(deserialize_with = "null_as_default")]
+    pub log_level: String,
+    /// Starlark run at registration, or empty.
+    #[serde(deserialize_with = "null_as_default")]
+    pub server_registration_scriptlet: String,
+}
+
+/// `/1.0/system/updates`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct SystemUpdates {
+    /// URL of the update source; empty for none.
+    #[serde(deserialize_with = "null_as_default")]
+    pub source: String,
+    /// PEM of the root that signs it.
+    #[serde(deserialize_with = "null_as_default")]
+    pub signature_verification_root_ca: String,
+    /// Which updates to take.
+    #[serde(deserialize_with = "null_as_default")]
+    pub filter_expression: String,
+    /// Which of their files to take.
+    #[serde(deserialize_with = "null_as_default")]
+    pub file_filter_expression: String,
+    /// Channel that new updates are assigned to.
+    #[serde(deserialize_with = "null_as_default")]
+    pub updates_default_channel: String,
+    /// Channel of new servers.
+    #[serde(deserialize_with = "null_as_default")]
+    pub server_default_channel: String,
+    /// Image servers are given their token as a query parameter.
+    #[serde(deserialize_with = "null_as_default")]
+    pub image_server_authentication_by_query_param: bool,
+}
+
+impl Default for SystemUpdates {
+    fn default() -> Self {
+        Self {
+            source: String::new(),
+            signature_verification_root_ca: String::new(),
+            filter_expression: r#""stable" in upstream_channels"#.into(),
+            file_filter_expression: r#"applies_to_architecture(architecture, "x86_64")"#.into(),
+            updates_default_channel: "stable".into(),
+            server_default_channel: "stable".into(),
+            image_server_authentication_by_query_param: false,
+        }
+    }
+}
+
+/// Body of `POST /1.0/system/certificate`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct SystemCertificatePost {
+    /// PEM chain, leaf first.
+    #[serde(deserialize_with = "null_as_default")]
+    pub certificate: String,
+    /// PEM key.
+    #[serde(deserialize_with = "null_as_default")]
+    pub key: String,
+}
+
+/// `GET /1.0`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ServerInfo {
+    /// Always `devel`, as the reference says.
+    pub api_status: String,
+    /// Always `1.0`.
+    pub api_version: String,
+    /// How the caller is known: `unix`, `tls`, `oidc` or `untrusted`.
+    pub auth: String,
+    /// Ways to log in.
+    pub auth_methods: Vec<String>,
+    /// Version of the daemon.
+    pub server_version: String,
+}

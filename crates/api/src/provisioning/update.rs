@@ -1,1 +1,73 @@
-//! Being written.
+//! Update records (`updates-and-system.md` 10).
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A release of the operating system and its applications.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Update {
+    /// Channels it is assigned to.
+    pub channels: Vec<String>,
+    /// Identity.
+    pub uuid: Uuid,
+    /// Release, usually 12 digits.
+    pub version: String,
+    /// As published, offset included.
+    pub published_at: String,
+    /// How urgent.
+    pub severity: String,
+    /// Publisher.
+    pub origin: String,
+    /// Where it lies at its source.
+    pub url: String,
+    /// Channels of the publisher.
+    pub upstream_channels: Vec<String>,
+    /// `unknown`, `pending` or `ready`.
+    pub update_status: String,
+}
+
+/// A file of an update.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct UpdateFile {
+    /// Name with its folder.
+    pub filename: String,
+    /// Bytes.
+    pub size: i64,
+    /// SHA-256 of the stored bytes, hex.
+    pub sha256: String,
+    /// `os` or an application.
+    pub component: String,
+    /// Kind of file.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Empty when it fits all.
+    pub architecture: String,
+}
+
+/// Differences between two updates.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Changelog {
+    /// Newer version.
+    pub current_version: String,
+    /// Older version.
+    pub prior_version: String,
+    /// Channel compared in.
+    pub channel: String,
+    /// Per component what changed; `null` when nothing was compared.
+    pub components: Option<std::collections::BTreeMap<String, ChangelogEntries>>,
+}
+
+/// Changes of one component.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ChangelogEntries {
+    /// New packages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub added: Vec<String>,
+    /// Changed packages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub updated: Vec<String>,
+    /// Gone packages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<String>,
+}
