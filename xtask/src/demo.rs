@@ -89,12 +89,12 @@ impl Demo {
             println!("  cargo run -q -p muster-cli -- {line}");
         }
         println!("\nor the API itself:\n");
-        println!("  curl -s --unix-socket {socket} http://unix{SERVERS}?recursion=1");
+        println!("  curl -s --unix-socket {socket} 'http://unix{SERVERS}?recursion=1'");
         println!(
             "  curl -s --cacert {dir}/server.crt --cert {dir}/admin.crt --key {dir}/admin.key {}{SERVERS}",
             self.url
         );
-        println!("\nLogs: {dir}/musterd.log and muster-sim.log. Ctrl-C ends and forgets it all.");
+        println!("\nLogs: {dir}/musterd.log and muster-sim.log. Ctrl-C ends it; the next demo starts from nothing.");
     }
 
     /// Proves that the fleet registers and gets ready, and that a server survives a reboot.

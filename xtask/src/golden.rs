@@ -165,24 +165,29 @@ fn check(folder: &Path, scenarios: &[&str], own: &Path, base: &Path) -> Result<(
 /// `golden-up`: a fresh daemon, and on standard output how to reach it.
 pub fn up() -> Result<ExitCode> {
     let dir = new_folder("musterd")?;
-    let child = daemon::start(&dir, false)?;
-    std::fs::write(dir.join(PID), child.id().to_string())?;
-    match daemon::open(&dir) {
-        Ok(access) => {
-            println!("TARGET_URL={}", access.url);
-            println!("TARGET_SOCKET={}", daemon::socket(&dir).display());
-            println!("TARGET_CERT={}", access.certificate.display());
-            println!("TARGET_KEY={}", access.key.display());
-            println!("MUSTER_PID={}", child.id());
-            println!("MUSTER_DIR={}", dir.display());
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(error) => {
-            let said = process::tail(&daemon::log(&dir));
-            remove(&dir)?;
-            Err(error.context(format!("musterd's last lines:\n{said}\n")))
-        }
+    let target = start(&dir);
+    match &target {
+        Ok(lines) => print!("{lines}"),
+        Err(_) => remove(&dir)?,
     }
+    target.map(|_| ExitCode::SUCCESS)
+}
+
+/// Starts and opens a daemon, and leaves it running; returns what `up` prints.
+fn start(dir: &Path) -> Result<String> {
+    let child = daemon::start(dir, false)?;
+    std::fs::write(dir.join(PID), child.id().to_string())?;
+    let access =
+        daemon::open(dir).with_context(|| format!("musterd's last lines:\n{}\n", process::tail(&daemon::log(dir))))?;
+    Ok(format!(
+        "TARGET_URL={}\nTARGET_SOCKET={}\nTARGET_CERT={}\nTARGET_KEY={}\nMUSTER_PID={}\nMUSTER_DIR={}\n",
+        access.url,
+        daemon::socket(dir).display(),
+        access.certificate.display(),
+        access.key.display(),
+        child.id(),
+        dir.display(),
+    ))
 }
 
 /// `golden-down`: ends the daemon that `up` started and removes its folder.
