@@ -38,13 +38,15 @@ pub fn start(dir: &Path, background: bool) -> Result<Child> {
         bail!("{} is too long for a unix socket: set CARGO_TARGET_DIR or TMPDIR to a shorter path", socket.display());
     }
     let mut command = Command::new(places::binaries()?.join("musterd"));
-    for inherited in ["MUSTER_LISTEN", "OPERATIONS_CENTER_SOCKET", "OPERATIONS_CENTER_CONF"] {
-        command.env_remove(inherited);
+    // Whatever the caller's shell is set up for, most of all a real site's database, must not be touched.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("MUSTER_") || text.starts_with("OPERATIONS_CENTER_") {
+            command.env_remove(name);
+        }
     }
     command.env("OPERATIONS_CENTER_DIR", dir).env("OPERATIONS_CENTER_SOURCE_POLL_SKIP_FIRST", "true");
-    if background {
-        command.env_remove("OPERATIONS_CENTER_DISABLE_BACKGROUND_TASKS");
-    } else {
+    if !background {
         command.env("OPERATIONS_CENTER_DISABLE_BACKGROUND_TASKS", "true");
     }
     let mut child = process::start(&mut command, &log(dir))?;
