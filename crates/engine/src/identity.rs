@@ -4,8 +4,8 @@
 //! same names lie in the data directory as well, since the host's operating system reads them there (`servers.md` 15.4).
 
 use crate::Error;
-use muster_clients::tls::{self, Identity, IdentityKind};
-use muster_store::{KeyRing, Store, StoreError, Tx, tables::identity as table};
+use muster_clients::tls::{self, Curve, Identity, Kind};
+use muster_store::{Store, StoreError, Tx, tables::identity as table};
 use std::{io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
 /// Both pairs.
@@ -22,9 +22,9 @@ impl Identities {
     ///
     /// # Errors
     /// The store's, or the file system's.
-    pub fn load_or_create(store: &Store, directory: &Path) -> Result<Self, Error> {
+    pub fn load_or_create(store: &Store, directory: &Path, now_us: i64) -> Result<Self, Error> {
         let identities =
-            Self { client: one(store, directory, "client")?, server: one(store, directory, "server")? };
+            Self { client: one(store, directory, "client", now_us)?, server: one(store, directory, "server", now_us)? };
         identities.write_files(directory)?;
         Ok(identities)
     }
@@ -52,32 +52,48 @@ impl Identities {
 /// # Errors
 /// [`Error::Invalid`].
 pub(crate) fn server_from(certificate: &str, key: &str) -> Result<Identity, Error> {
-    Identity::from_pem(certificate, key)
-        .map_err(|e| Error::Invalid(format!("Invalid certificate: {e}; give a PEM chain, leaf first, and its PEM key")))
+    let identity = Identity { certificate_pem: certificate.into(), key_pem: key.into() };
+    match identity.credentials() {
+        Ok(_) => Ok(identity),
+        Err(e) => Err(Error::Invalid(format!("Invalid certificate: {e}; give a PEM chain, leaf first, and its PEM key"))),
+    }
 }
 
-pub(crate) fn put(tx: &mut Tx<'_>, keys: &KeyRing, name: &str, identity: &Identity) -> Result<(), StoreError> {
-    table::put(tx, keys, name, &identity.certificate_pem, &identity.key_pem)
+pub(crate) fn put(tx: &mut Tx<'_>, name: &str, identity: &Identity) -> Result<(), StoreError> {
+    table::put(tx, name, &identity.certificate_pem, &identity.key_pem)
 }
 
-fn one(store: &Store, directory: &Path, name: &'static str) -> Result<Identity, Error> {
-    let keys = store.keys().clone();
-    let stored = store.read_blocking({
-        let keys = keys.clone();
-        move |tx| table::get(tx, &keys, name)
-    })?;
-    let broken = |e: tls::TlsError| Error::Internal(format!("the stored {name} certificate is broken: {e}"));
-    if let Some((certificate, key)) = stored {
-        return Identity::from_pem(&certificate, &key).map_err(broken);
+fn one(store: &Store, directory: &Path, name: &'static str, now_us: i64) -> Result<Identity, Error> {
+    let broken = |e: tls::TlsError| Error::Internal(format!("the {name} certificate is broken: {e}"));
+    let checked = |certificate_pem: String, key_pem: String| {
+        let identity = Identity { certificate_pem, key_pem };
+        identity.credentials().map(|_| identity).map_err(broken)
+    };
+    if let Some((certificate, key)) = store.read_blocking(move |tx| table::get(tx, name))? {
+        return checked(certificate, key);
     }
     let read = |suffix: &str| std::fs::read_to_string(directory.join(format!("{name}.{suffix}"))).ok();
     let identity = match (read("crt"), read("key")) {
-        (Some(certificate), Some(key)) => Identity::from_pem(&certificate, &key).map_err(broken)?,
-        _ => Identity::generate(if name == "client" { IdentityKind::Client } else { IdentityKind::Server }).map_err(broken)?,
+        (Some(certificate), Some(key)) => checked(certificate, key)?,
+        _ => generate(name, now_us).map_err(broken)?,
     };
     let row = identity.clone();
-    store.write_blocking(move |tx| put(tx, &keys, name, &row))?;
+    store.write_blocking(move |tx| put(tx, name, &row))?;
     Ok(identity)
+}
+
+fn generate(name: &str, now_us: i64) -> Result<Identity, tls::TlsError> {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = match host.trim() {
+        "" => "localhost",
+        host => host,
+    };
+    let kind = match name {
+        "client" => Kind::Client,
+        _ => Kind::Server { names: vec![host.into(), "127.0.0.1".into(), "::1".into()] },
+    };
+    let now = std::time::UNIX_EPOCH + std::time::Duration::from_micros(now_us.unsigned_abs());
+    Identity::generate(&kind, Curve::P384, &format!("root@{host}"), now)
 }
 
 fn write(directory: &Path, name: &str, text: &str, mode: u32) -> Result<(), Error> {

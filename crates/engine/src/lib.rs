@@ -41,7 +41,7 @@ impl Engine {
     /// A store that does not answer, or files that cannot be written.
     pub fn start(store: Store, clock: Clock, directory: PathBuf) -> Result<Self, Error> {
         let settings = settings::load(&store)?;
-        let identities = Identities::load_or_create(&store, &directory)?;
+        let identities = Identities::load_or_create(&store, &directory, clock.micros())?;
         Ok(Self(Arc::new(Inner {
             store,
             clock,

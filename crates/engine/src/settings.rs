@@ -44,19 +44,18 @@ impl Settings {
 /// # Errors
 /// The database's, or a section that cannot be opened with the present key.
 pub fn load(store: &Store) -> Result<Settings, Error> {
-    let keys = store.keys().clone();
-    Ok(store.read_blocking(move |tx| {
+    Ok(store.read_blocking(|tx| {
         Ok(Settings {
-            network: section(tx, &keys, "network")?,
-            security: section(tx, &keys, "security")?,
-            settings: section(tx, &keys, "settings")?,
-            updates: section(tx, &keys, "updates")?,
+            network: section(tx, "network")?,
+            security: section(tx, "security")?,
+            settings: section(tx, "settings")?,
+            updates: section(tx, "updates")?,
         })
     })?)
 }
 
-fn section<T: Default + DeserializeOwned>(tx: &mut Tx<'_>, keys: &muster_store::KeyRing, name: &str) -> Result<T, StoreError> {
-    match table::get(tx, keys, name)? {
+fn section<T: Default + DeserializeOwned>(tx: &mut Tx<'_>, name: &str) -> Result<T, StoreError> {
+    match table::get(tx, name)? {
         None => Ok(T::default()),
         Some(row) => serde_json::from_str(&row.document)
             .map_err(|e| StoreError::Database(format!("the stored settings {name:?} cannot be read: {e}"))),
@@ -66,12 +65,11 @@ fn section<T: Default + DeserializeOwned>(tx: &mut Tx<'_>, keys: &muster_store::
 /// Writes one section. The last writer of a section wins; other sections are not touched.
 pub(crate) fn store_section<T: Serialize>(
     tx: &mut Tx<'_>,
-    keys: &muster_store::KeyRing,
     name: &str,
     value: &T,
 ) -> Result<(), StoreError> {
     let document = serde_json::to_string(value).map_err(|e| StoreError::Database(e.to_string()))?;
-    table::put(tx, keys, name, &document, None)
+    table::put(tx, name, &document, None)
 }
 
 /// Normalises and checks the addresses (`updates-and-system.md` 6.2).

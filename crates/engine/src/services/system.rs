@@ -81,11 +81,11 @@ pub async fn put_certificate(engine: &Engine, actor: &Actor, post: SystemCertifi
         return Ok(());
     }
     let entry = audit::entry(engine.clock().micros(), actor, "certificate.replace", "system", "certificate");
-    let (keys, row) = (engine.store().keys().clone(), next.clone());
+    let row = next.clone();
     engine
         .store()
         .write(move |tx| {
-            identity::put(tx, &keys, "server", &row)?;
+            identity::put(tx, "server", &row)?;
             audit::append(tx, &entry)
         })
         .await?;
@@ -104,11 +104,10 @@ async fn save<T: Serialize + Send + Sync + 'static>(
     apply: impl FnOnce(&mut Settings),
 ) -> Result<(), Error> {
     let entry = audit::entry(engine.clock().micros(), actor, "settings.update", "system", section);
-    let keys = engine.store().keys().clone();
     engine
         .store()
         .write(move |tx| {
-            settings::store_section(tx, &keys, section, &value)?;
+            settings::store_section(tx, section, &value)?;
             audit::append(tx, &entry)
         })
         .await?;
