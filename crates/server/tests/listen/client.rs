@@ -1,6 +1,7 @@
 //! A server under test and a TLS client that shows everything it sees.
 
 #![expect(clippy::unwrap_used, reason = "test code: a failure here is a failed test")]
+#![expect(clippy::disallowed_methods, reason = "a client that trusts anybody and shows what it is given")]
 
 use arc_swap::ArcSwap;
 use axum::{Extension, Router, routing::get as on_get};
