@@ -5,7 +5,7 @@
 
 use crate::Error;
 use muster_clients::tls::{self, Curve, Identity, Kind};
-use muster_store::{Store, StoreError, Tx, tables::identity as table};
+use muster_store::{Secret, Store, StoreError, Tx, tables::identity as table};
 use std::{io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
 /// Both pairs.
@@ -60,7 +60,7 @@ pub(crate) fn server_from(certificate: &str, key: &str) -> Result<Identity, Erro
 }
 
 pub(crate) fn put(tx: &mut Tx<'_>, name: &str, identity: &Identity) -> Result<(), StoreError> {
-    table::put(tx, name, &identity.certificate_pem, &identity.key_pem)
+    table::put(tx, name, &table::Identity { certificate: identity.certificate_pem.clone(), key: Secret::new(identity.key_pem.clone()) })
 }
 
 fn one(store: &Store, directory: &Path, name: &'static str, now_us: i64) -> Result<Identity, Error> {
@@ -69,17 +69,18 @@ fn one(store: &Store, directory: &Path, name: &'static str, now_us: i64) -> Resu
         let identity = Identity { certificate_pem, key_pem };
         identity.credentials().map(|_| identity).map_err(broken)
     };
-    if let Some((certificate, key)) = store.read_blocking(move |tx| table::get(tx, name))? {
-        return checked(certificate, key);
+    if let Some(stored) = store.read_blocking(move |tx| table::get(tx, name))? {
+        return checked(stored.certificate, stored.key.expose().to_owned());
     }
     let read = |suffix: &str| std::fs::read_to_string(directory.join(format!("{name}.{suffix}"))).ok();
     let identity = match (read("crt"), read("key")) {
         (Some(certificate), Some(key)) => checked(certificate, key)?,
         _ => generate(name, now_us).map_err(broken)?,
     };
-    let row = identity.clone();
-    store.write_blocking(move |tx| put(tx, name, &row))?;
-    Ok(identity)
+    // Daemons that start together on one database agree on the first one's pair.
+    let row = table::Identity { certificate: identity.certificate_pem, key: Secret::new(identity.key_pem) };
+    let stored = store.write_blocking(move |tx| table::get_or_put(tx, name, &row))?;
+    checked(stored.certificate, stored.key.expose().to_owned())
 }
 
 fn generate(name: &str, now_us: i64) -> Result<Identity, tls::TlsError> {

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use muster_api::system::{SystemNetwork, SystemSecurity, SystemSettings, SystemUpdates};
-use muster_store::{Store, StoreError, Tx, tables::settings as table};
+use muster_store::{Secret, Store, StoreError, Tx, tables::settings as table};
 use serde::{Serialize, de::DeserializeOwned};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -57,7 +57,7 @@ pub fn load(store: &Store) -> Result<Settings, Error> {
 fn section<T: Default + DeserializeOwned>(tx: &mut Tx<'_>, name: &str) -> Result<T, StoreError> {
     match table::get(tx, name)? {
         None => Ok(T::default()),
-        Some(row) => serde_json::from_str(&row.document)
+        Some(row) => serde_json::from_str(row.document.expose())
             .map_err(|e| StoreError::Database(format!("the stored settings {name:?} cannot be read: {e}"))),
     }
 }
@@ -69,7 +69,7 @@ pub(crate) fn store_section<T: Serialize>(
     value: &T,
 ) -> Result<(), StoreError> {
     let document = serde_json::to_string(value).map_err(|e| StoreError::Database(e.to_string()))?;
-    table::put(tx, name, &document, None)
+    table::put(tx, name, &Secret::new(document), None).map(|_| ())
 }
 
 /// Normalises and checks the addresses (`updates-and-system.md` 6.2).

@@ -8,13 +8,14 @@ use muster_api::{
 };
 use muster_store::{
     StoreError,
-    tables::channels::{self, ChannelRow},
+    tables::channels::{self, Channel as ChannelRow},
 };
 
 fn channel(row: ChannelRow) -> Versioned<Channel> {
-    let channel =
-        Channel { description: row.description, name: row.name, last_updated: Time::from_micros(row.last_updated) };
-    (channel, row.generation)
+    // Two changes within a microsecond do not happen: the time of the last one is the generation.
+    let generation = row.last_updated;
+    let last_updated = Time::from_micros(row.last_updated);
+    (Channel { description: row.description, name: row.name, last_updated }, generation)
 }
 
 /// All channels, by name.
@@ -50,7 +51,7 @@ pub async fn create(engine: &Engine, actor: &Actor, post: ChannelPost) -> Result
     }
     let now = engine.clock().micros();
     let entry = audit::entry(now, actor, "channel.create", "channel", &post.name);
-    let row = ChannelRow { name: post.name, description: post.description, last_updated: now, generation: 1 };
+    let row = ChannelRow { name: post.name, description: post.description, last_updated: now };
     engine
         .store()
         .write(move |tx| {
@@ -76,7 +77,11 @@ pub async fn update(
     let entry = audit::entry(now, actor, "channel.update", "channel", &name);
     let wanted = name.clone();
     let done = engine.store().write(move |tx| {
-        channels::update_description(tx, &wanted, &description, now, expected)?;
+        let stored = channels::get(tx, &wanted)?.ok_or(StoreError::NotFound)?;
+        if expected.is_some_and(|seen| seen != stored.last_updated) {
+            return Err(StoreError::Stale);
+        }
+        channels::update_description(tx, &wanted, &description, now)?;
         audit::append(tx, &entry)
     });
     done.await.map_err(|e| named(e, &name))

@@ -7,7 +7,7 @@ use muster_api::{
 };
 use muster_store::{
     StoreError,
-    tables::tokens::{self, TokenRow},
+    tables::tokens::{self, Token as TokenRow},
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
