@@ -1,1 +1,6 @@
-//! placeholder
+//! Muster's decisions, as pure functions: no IO, no clock, no async, no SQL.
+//!
+//! What is true now and what time it is come in as arguments; what to write and what to do next goes out.
+//! [`server`] decides about the operating system on a machine: its status, its versions and its recommended action.
+
+pub mod server;

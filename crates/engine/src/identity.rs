@@ -1,0 +1,111 @@
+//! The center's own certificates: the client pair that machines trust, and the server pair it listens with.
+//!
+//! The database holds them (keys sealed), so that several daemons of one site are the same peer to a machine. Files of the
+//! same names lie in the data directory as well, since the host's operating system reads them there (`servers.md` 15.4).
+
+use crate::Error;
+use muster_clients::tls::{self, Curve, Identity, Kind};
+use muster_store::{Store, StoreError, Tx, tables::identity as table};
+use std::{io::Write, os::unix::fs::OpenOptionsExt, path::Path};
+
+/// Both pairs.
+#[derive(Debug, Clone)]
+pub struct Identities {
+    /// Presented to machines.
+    pub client: Identity,
+    /// Listened with.
+    pub server: Identity,
+}
+
+impl Identities {
+    /// From the database; else from the files; else made anew. Afterwards both have them. Blocks.
+    ///
+    /// # Errors
+    /// The store's, or the file system's.
+    pub fn load_or_create(store: &Store, directory: &Path, now_us: i64) -> Result<Self, Error> {
+        let identities =
+            Self { client: one(store, directory, "client", now_us)?, server: one(store, directory, "server", now_us)? };
+        identities.write_files(directory)?;
+        Ok(identities)
+    }
+
+    /// Writes the pairs as files, keys with mode 0600, each replaced atomically.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn write_files(&self, directory: &Path) -> Result<(), Error> {
+        for (name, identity) in [("client", &self.client), ("server", &self.server)] {
+            write(directory, &format!("{name}.key"), &identity.key_pem, 0o600)?;
+            write(directory, &format!("{name}.crt"), &identity.certificate_pem, 0o644)?;
+        }
+        Ok(())
+    }
+
+    /// Whether machines trust the server certificate without being given it. A self-signed one they do not.
+    pub fn server_is_publicly_trusted(&self) -> bool {
+        tls::publicly_trusted(&self.server.certificate_pem)
+    }
+}
+
+/// A pair given by an operator.
+///
+/// # Errors
+/// [`Error::Invalid`].
+pub(crate) fn server_from(certificate: &str, key: &str) -> Result<Identity, Error> {
+    let identity = Identity { certificate_pem: certificate.into(), key_pem: key.into() };
+    match identity.credentials() {
+        Ok(_) => Ok(identity),
+        Err(e) => Err(Error::Invalid(format!("Invalid certificate: {e}; give a PEM chain, leaf first, and its PEM key"))),
+    }
+}
+
+pub(crate) fn put(tx: &mut Tx<'_>, name: &str, identity: &Identity) -> Result<(), StoreError> {
+    table::put(tx, name, &identity.certificate_pem, &identity.key_pem)
+}
+
+fn one(store: &Store, directory: &Path, name: &'static str, now_us: i64) -> Result<Identity, Error> {
+    let broken = |e: tls::TlsError| Error::Internal(format!("the {name} certificate is broken: {e}"));
+    let checked = |certificate_pem: String, key_pem: String| {
+        let identity = Identity { certificate_pem, key_pem };
+        identity.credentials().map(|_| identity).map_err(broken)
+    };
+    if let Some((certificate, key)) = store.read_blocking(move |tx| table::get(tx, name))? {
+        return checked(certificate, key);
+    }
+    let read = |suffix: &str| std::fs::read_to_string(directory.join(format!("{name}.{suffix}"))).ok();
+    let identity = match (read("crt"), read("key")) {
+        (Some(certificate), Some(key)) => checked(certificate, key)?,
+        _ => generate(name, now_us).map_err(broken)?,
+    };
+    let row = identity.clone();
+    store.write_blocking(move |tx| put(tx, name, &row))?;
+    Ok(identity)
+}
+
+fn generate(name: &str, now_us: i64) -> Result<Identity, tls::TlsError> {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = match host.trim() {
+        "" => "localhost",
+        host => host,
+    };
+    let kind = match name {
+        "client" => Kind::Client,
+        _ => Kind::Server { names: vec![host.into(), "127.0.0.1".into(), "::1".into()] },
+    };
+    let now = std::time::UNIX_EPOCH + std::time::Duration::from_micros(now_us.unsigned_abs());
+    Identity::generate(&kind, Curve::P384, &format!("root@{host}"), now)
+}
+
+fn write(directory: &Path, name: &str, text: &str, mode: u32) -> Result<(), Error> {
+    let path = directory.join(name);
+    if std::fs::read_to_string(&path).is_ok_and(|present| present == text) {
+        return Ok(());
+    }
+    let part = directory.join(format!("{name}.new"));
+    let failed = |e: std::io::Error| Error::Internal(format!("cannot write {}: {e}", path.display()));
+    std::fs::remove_file(&part).or_else(|e| if e.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(e) }).map_err(failed)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&part).map_err(failed)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    std::fs::rename(&part, &path).map_err(failed)
+}

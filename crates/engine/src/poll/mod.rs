@@ -1,0 +1,220 @@
+//! Watching servers: one poll of one server, and the scheduler that polls them all (`servers.md` 8.4, 9.1).
+//!
+//! A poll asks first and writes afterwards: nothing is locked and no transaction is open while a machine is waited for. What
+//! it found is applied to the row as it is *then*, and dropped if the row meanwhile belongs to another certificate or address.
+
+mod collect;
+mod connections;
+mod hidden;
+mod scheduler;
+
+pub(crate) use connections::Connections;
+pub use scheduler::run;
+
+use crate::{
+    Engine, Error, machine,
+    services::{
+        audit,
+        server::{self, tracking},
+    },
+};
+use collect::Collected;
+use muster_api::provisioning::status::{ServerStatus, ServerType};
+use muster_clients::{call::{CallError, Failure as CallFailure}, machine::Machine};
+use muster_domain::server::{
+    Failure, FailureKind, Limits, Observation, PollOrigin, PollOutcome, Step,
+    status::after_poll,
+    version::compute,
+};
+use muster_store::{
+    Secret, StoreError, Tx,
+    tables::{servers::{self, ServerRow}, warnings},
+};
+use std::time::Duration;
+
+/// How long a machine may take to say that it is there.
+const PING_WITHIN: Duration = Duration::from_secs(5);
+/// Warnings of polls have this scope.
+const SCOPE: &str = "poll_server";
+
+/// What a poll found.
+enum Found {
+    Outcome(PollOutcome, Option<Box<Collected>>),
+    /// It is there, but one of its answers was an error.
+    Answer(String),
+}
+
+/// Polls a server now, on behalf of a person: everything is collected, and one failure is proof enough (`servers.md` 3.8).
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Retryable`] while it is pending, rebooting or starting; [`Error::Machine`] for errors it gives.
+pub async fn resync(engine: &Engine, name: &str) -> Result<(), Error> {
+    let row = server::row(engine, name).await?;
+    poll(engine, &row.id, true, PollOrigin::Person).await
+}
+
+/// Polls one server. At most one poll of a server runs at a time in this process.
+///
+/// # Errors
+/// As [`resync`].
+pub(crate) async fn poll(engine: &Engine, id: &str, full: bool, origin: PollOrigin) -> Result<(), Error> {
+    let slot = engine.connections().slot(id);
+    let _turn = slot.turn.lock().await;
+    let wanted = id.to_owned();
+    let Some(row) = engine.store().read(move |tx| servers::get_by_id(tx, &wanted)).await? else { return Ok(()) };
+    if tracking::status(&row) == ServerStatus::Unregistered {
+        return Ok(());
+    }
+    let found = match engine.connections().machine(engine, &slot, &row) {
+        Ok(machine) => ask(engine, &machine, &row, full).await,
+        Err(e) => Found::Outcome(PollOutcome::Failed(Failure { what: FailureKind::Address, how: e }), None),
+    };
+    let answer = match &found {
+        Found::Answer(text) => Some(text.clone()),
+        Found::Outcome(..) => None,
+    };
+    let step = apply(engine, row, found, origin).await?;
+    match (answer, step) {
+        (Some(text), _) => Err(Error::Machine(text)),
+        (None, Some(Step { wait: Some(wait), .. })) if wait.is_error() => Err(Error::Retryable(wait.to_string())),
+        _ => Ok(()),
+    }
+}
+
+async fn ask(engine: &Engine, machine: &Machine, row: &ServerRow, full: bool) -> Found {
+    if let Err(e) = machine.ping(PING_WITHIN).await {
+        return failed(&e);
+    }
+    let environment = match machine.environment().await {
+        Ok(environment) => environment,
+        Err(e) if e.to_string().contains("System isn't running IncusOS") => {
+            return Found::Outcome(PollOutcome::NotIncusOs, None);
+        }
+        Err(e) => return failed(&e),
+    };
+    let boot_at = environment
+        .uptime
+        .and_then(|seconds| i64::try_from(seconds).ok())
+        .map(|seconds| tracking::timestamp(engine.clock().micros() - seconds.saturating_mul(1_000_000)));
+    if !environment.is_ready() {
+        return Found::Outcome(PollOutcome::NotReady { boot_at }, None);
+    }
+    if !full {
+        let observation = Observation { boot_at, ..Observation::default() };
+        return Found::Outcome(PollOutcome::Reached(observation), None);
+    }
+    match collect::collect(machine, row).await {
+        Ok(collected) => {
+            let installed = tracking::installed(&collected.versions);
+            let observation = Observation {
+                boot_at,
+                needs_update: false,
+                maintenance: Some(installed.in_maintenance()),
+                installed: Some(installed),
+            };
+            Found::Outcome(PollOutcome::Reached(observation), Some(Box::new(collected)))
+        }
+        Err(collect::CollectError::Call(e)) => failed(&e),
+        Err(collect::CollectError::Answer(text)) => Found::Answer(text),
+    }
+}
+
+fn failed(e: &CallError) -> Found {
+    let what = match &e.failure {
+        CallFailure::Connect(_) | CallFailure::Closed(_) => FailureKind::Connect,
+        CallFailure::Timeout => FailureKind::Timeout,
+        CallFailure::Tls(_) | CallFailure::Certificate(_) => FailureKind::Certificate,
+        CallFailure::Http(_) | CallFailure::Api { .. } => return Found::Answer(e.to_string()),
+        CallFailure::NotJson(_) | CallFailure::TooLarge { .. } | CallFailure::Depth => FailureKind::Answer,
+    };
+    Found::Outcome(PollOutcome::Failed(Failure { what, how: e.to_string() }), None)
+}
+
+/// Writes what was found. None when the row has gone or belongs to somebody else by now.
+async fn apply(engine: &Engine, asked: ServerRow, found: Found, origin: PollOrigin) -> Result<Option<Step>, Error> {
+    let channels = engine.channel_index().await?;
+    let now = engine.clock().now();
+    let done = engine.store().write(move |tx| {
+        let Some(mut row) = servers::get_by_id(tx, &asked.id)? else { return Ok(None) };
+        if row.fingerprint != asked.fingerprint || row.connection_url != asked.connection_url {
+            return Ok(None);
+        }
+        let before = tracking::enrolment(&row);
+        let (outcome, collected) = match &found {
+            Found::Outcome(outcome, collected) => (outcome, collected.as_deref()),
+            Found::Answer(text) => {
+                let mut enrolment = before.clone();
+                enrolment.last_failure = Some(Failure { what: FailureKind::Answer, how: text.clone() });
+                tracking::put(&mut row, &enrolment);
+                servers::update_observation(tx, &row, asked.observed)?;
+                return Ok(None);
+            }
+        };
+        let mut outcome = outcome.clone();
+        if let PollOutcome::Reached(observation) = &mut outcome {
+            let versions = collected.map_or_else(|| tracking::versions(&row), |c| c.versions.clone());
+            observation.needs_update = compute(&tracking::installed(&versions), channels.of(&row.channel)).needs_update;
+        }
+        let step = after_poll(&before, &outcome, origin, &Limits::default(), now.0);
+        if step.seen {
+            row.last_seen = now.micros();
+        }
+        if let (Some(collected), PollOutcome::Reached(_), None) = (collected, &outcome, &step.wait) {
+            take(&mut row, collected);
+        }
+        tracking::put(&mut row, &step.enrolment);
+        if step.changed {
+            row.last_updated = now.micros();
+        }
+        servers::update_observation(tx, &row, asked.observed)?;
+        if step.registered {
+            let pooled = row.server_type.parse::<ServerType>().is_ok_and(ServerType::is_incus);
+            machine::first_poll(tx, &row.machine_id, pooled, now.micros())?;
+        }
+        warn(tx, &row, &step, collected, now.micros())?;
+        if step.changed {
+            let mut entry = audit::entry(now.micros(), &crate::Actor::system(), "server.status", "server", &row.name);
+            entry.from_state = Some(state_text(before.status.as_str(), before.detail.as_str()));
+            entry.to_state = Some(state_text(&row.status, &row.status_detail));
+            entry.reason = step.enrolment.last_failure.as_ref().map(|f| f.what.text().to_owned());
+            audit::append(tx, &entry)?;
+        }
+        Ok(Some(step))
+    });
+    match done.await {
+        // Something newer was written while the machine was asked; the next poll sees the newer state.
+        Err(StoreError::Stale) => Ok(None),
+        other => Ok(other?),
+    }
+}
+
+/// Takes over what a full poll collected.
+fn take(row: &mut ServerRow, collected: &Collected) {
+    row.hardware_data.clone_from(&collected.hardware);
+    row.os_data.clone_from(&collected.os_data);
+    row.os_secrets = Some(Secret::new(collected.secrets.clone()));
+    row.version_data = serde_json::to_string(&collected.versions).unwrap_or_default();
+    row.server_type = collected.server_type.as_str().into();
+    row.connection_url.clone_from(&collected.connection_url);
+}
+
+fn warn(tx: &mut Tx<'_>, row: &ServerRow, step: &Step, collected: Option<&Collected>, now: i64) -> Result<(), StoreError> {
+    for kind in &step.clear {
+        warnings::remove(tx, kind.text(), SCOPE, "server", &row.name)?;
+    }
+    for warning in &step.raise {
+        warnings::emit(tx, warning.kind.text(), SCOPE, "server", &row.name, &warning.message, now)?;
+    }
+    let Some(collected) = collected else { return Ok(()) };
+    let mismatch = "Update channel mismatch";
+    if collected.versions.update_channel == row.channel {
+        warnings::remove(tx, mismatch, SCOPE, "server", &row.name)
+    } else {
+        let message = format!("Server reports update channel {:?}, expected is {:?}", collected.versions.update_channel, row.channel);
+        warnings::emit(tx, mismatch, SCOPE, "server", &row.name, &message, now)
+    }
+}
+
+fn state_text(status: &str, detail: &str) -> String {
+    if detail.is_empty() { status.to_owned() } else { format!("{status} ({detail})") }
+}

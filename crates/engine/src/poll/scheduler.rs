@@ -1,0 +1,111 @@
+//! Who is polled when: every server at the interval of its state, spread over the interval, at most so many at once. A machine
+//! that hangs costs its own slot and nothing else.
+
+use crate::{Engine, services::server::tracking};
+use muster_api::time::Time;
+use muster_domain::server::{Enrolment, PollOrigin, status::poll_interval};
+use muster_store::tables::{leases, servers};
+use std::{
+    collections::{HashMap, HashSet, hash_map::DefaultHasher},
+    hash::{Hash, Hasher},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Polls at once.
+const AT_ONCE: usize = 256;
+const TICK: Duration = Duration::from_secs(1);
+/// How long a daemon that died keeps others from polling, in microseconds.
+const LEASE_US: i64 = 15_000_000;
+/// A ready server's documents are collected anew this often, in microseconds.
+const FULL_US: i64 = 3_600_000_000;
+
+/// When a server was polled last, by this process.
+#[derive(Clone, Copy)]
+struct Polled {
+    at: i64,
+    full_at: i64,
+}
+
+/// Polls until it is told to stop. Of several daemons on one database, one polls.
+pub async fn run(engine: Engine, shutdown: CancellationToken) {
+    let owner = uuid::Uuid::now_v7().to_string();
+    let (permits, tasks) = (Arc::new(Semaphore::new(AT_ONCE)), TaskTracker::new());
+    let running: Arc<Mutex<HashSet<String>>> = Arc::default();
+    let mut polled: HashMap<String, Polled> = HashMap::new();
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            _ = tick.tick() => {}
+        }
+        let now = engine.clock().micros();
+        let holder = owner.clone();
+        let mine = engine.store().write(move |tx| leases::acquire(tx, "poller", &holder, now, now + LEASE_US)).await;
+        if !mine.unwrap_or(false) {
+            continue;
+        }
+        let keys = match engine.store().read(servers::keys).await {
+            Ok(keys) => keys,
+            Err(e) => {
+                tracing::error!(error = %e, "cannot read which servers to poll");
+                continue;
+            }
+        };
+        let present: HashSet<&str> = keys.iter().map(|k| k.id.as_str()).collect();
+        polled.retain(|id, _| present.contains(id.as_str()));
+        for key in &keys {
+            let known = *polled.entry(key.id.clone()).or_insert_with(|| first_sight(key, now));
+            let Some(full) = due(key, known, now) else { continue };
+            if !running.lock().unwrap_or_else(PoisonError::into_inner).insert(key.id.clone()) {
+                continue;
+            }
+            polled.insert(key.id.clone(), Polled { at: now, full_at: if full { now } else { known.full_at } });
+            let (engine, id, running, permits) = (engine.clone(), key.id.clone(), running.clone(), permits.clone());
+            tasks.spawn(async move {
+                if let Ok(_permit) = permits.acquire().await
+                    && let Err(e) = crate::poll::poll(&engine, &id, full, PollOrigin::Background).await
+                {
+                    tracing::debug!(server = %id, error = %e, "poll");
+                }
+                running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            });
+        }
+    }
+    tasks.close();
+    // Polls end by their own deadlines; nothing is lost when they do not.
+    tokio::time::timeout(Duration::from_secs(5), tasks.wait()).await.ok();
+}
+
+/// A server not polled by this process yet: somewhere in its rhythm, so that a fleet is asked evenly. Pending ones at once.
+fn first_sight(key: &servers::ServerKey, now: i64) -> Polled {
+    let Some(interval) = interval(key, now) else { return Polled { at: now, full_at: now } };
+    if key.status == "pending" {
+        return Polled { at: 0, full_at: 0 };
+    }
+    let within = |period: i64| now - i64::try_from(hash(&key.id) % period.max(1).unsigned_abs()).unwrap_or(0);
+    Polled { at: within(interval), full_at: within(FULL_US) }
+}
+
+/// Whether a server is due, and then whether everything is collected.
+fn due(key: &servers::ServerKey, polled: Polled, now: i64) -> Option<bool> {
+    (now - polled.at >= interval(key, now)?).then(|| key.status == "pending" || now - polled.full_at >= FULL_US)
+}
+
+fn interval(key: &servers::ServerKey, now: i64) -> Option<i64> {
+    let since = tracking::timestamp(key.last_status_updated);
+    let (status, detail) = (key.status.parse().unwrap_or_default(), key.status_detail.parse().unwrap_or_default());
+    let mut enrolment = Enrolment::new(status, detail, since);
+    enrolment.failures = u32::try_from(key.failures).unwrap_or(u32::MAX);
+    let interval = poll_interval(&enrolment, Time::from_micros(now).0)?;
+    Some(i64::try_from(interval.as_micros()).unwrap_or(i64::MAX))
+}
+
+fn hash(id: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
+}

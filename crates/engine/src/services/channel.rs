@@ -1,0 +1,144 @@
+//! Update channels (`updates-and-system.md` 16).
+
+use crate::{Actor, Engine, Error, services::audit, services::token::Versioned};
+use muster_api::{
+    provisioning::channel::{Channel, ChannelPost},
+    provisioning::update::Changelog,
+    time::Time,
+};
+use muster_store::{
+    StoreError,
+    tables::channels::{self, ChannelRow},
+};
+
+fn channel(row: ChannelRow) -> Versioned<Channel> {
+    let channel =
+        Channel { description: row.description, name: row.name, last_updated: Time::from_micros(row.last_updated) };
+    (channel, row.generation)
+}
+
+/// All channels, by name.
+///
+/// # Errors
+/// The store's.
+pub async fn list(engine: &Engine) -> Result<Vec<Channel>, Error> {
+    Ok(engine.store().read(channels::list).await?.into_iter().map(|r| channel(r).0).collect())
+}
+
+/// One channel.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn get(engine: &Engine, name: String) -> Result<Versioned<Channel>, Error> {
+    let row = engine.store().read({
+        let name = name.clone();
+        move |tx| channels::get(tx, &name)
+    });
+    row.await?.map(channel).ok_or_else(|| Error::NotFound(format!("channel {name:?}")))
+}
+
+/// Makes a channel.
+///
+/// # Errors
+/// [`Error::Invalid`] without a name, [`Error::Constraint`] when the name is taken.
+pub async fn create(engine: &Engine, actor: &Actor, post: ChannelPost) -> Result<(), Error> {
+    if post.name.is_empty() {
+        return Err(Error::Invalid("Invalid channel, name can not be empty".into()));
+    }
+    if post.name.starts_with(':') {
+        return Err(Error::Invalid("Invalid channel, name can not start with a colon".into()));
+    }
+    let now = engine.clock().micros();
+    let entry = audit::entry(now, actor, "channel.create", "channel", &post.name);
+    let row = ChannelRow { name: post.name, description: post.description, last_updated: now, generation: 1 };
+    engine
+        .store()
+        .write(move |tx| {
+            channels::insert(tx, &row)?;
+            audit::append(tx, &entry)
+        })
+        .await?;
+    Ok(())
+}
+
+/// Changes the description.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::Stale`].
+pub async fn update(
+    engine: &Engine,
+    actor: &Actor,
+    name: String,
+    description: String,
+    expected: Option<i64>,
+) -> Result<(), Error> {
+    let now = engine.clock().micros();
+    let entry = audit::entry(now, actor, "channel.update", "channel", &name);
+    let wanted = name.clone();
+    let done = engine.store().write(move |tx| {
+        channels::update_description(tx, &wanted, &description, now, expected)?;
+        audit::append(tx, &entry)
+    });
+    done.await.map_err(|e| named(e, &name))
+}
+
+/// Removes a channel that nothing refers to and that is no configured default.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::Constraint`], [`Error::NotPermitted`].
+pub async fn delete(engine: &Engine, actor: &Actor, name: String) -> Result<(), Error> {
+    let updates = &engine.settings().updates;
+    for (field, default) in [
+        ("updates.server_default_channel", &updates.server_default_channel),
+        ("updates.updates_default_channel", &updates.updates_default_channel),
+    ] {
+        if *default == name {
+            return Err(Error::NotPermitted(format!(
+                "channel {name:?} is the configured {field}; choose another default first"
+            )));
+        }
+    }
+    let entry = audit::entry(engine.clock().micros(), actor, "channel.delete", "channel", &name);
+    let wanted = name.clone();
+    let done = engine.store().write(move |tx| {
+        channels::delete(tx, &wanted)?;
+        audit::append(tx, &entry)
+    });
+    done.await.map_err(|e| named(e, &name))
+}
+
+fn named(e: StoreError, name: &str) -> Error {
+    match e {
+        StoreError::NotFound => Error::NotFound(format!("channel {name:?}")),
+        e => e.into(),
+    }
+}
+
+/// Changelogs between consecutive updates of a channel. Manifests come with the update source, so a channel has none yet.
+///
+/// # Errors
+/// [`Error::Invalid`] for a channel without updates, known or not.
+pub async fn changelog(engine: &Engine, name: String) -> Result<Vec<Changelog>, Error> {
+    let updates = super::update::in_channel(engine, name.clone()).await?;
+    if updates.is_empty() {
+        return Err(Error::Invalid(format!("Invalid changelog request, no updates in channel {name:?}")));
+    }
+    let mut pairs: Vec<Changelog> = updates
+        .windows(2)
+        .map(|pair| Changelog {
+            current_version: pair[0].version.clone(),
+            prior_version: pair[1].version.clone(),
+            channel: name.clone(),
+            components: Some(Default::default()),
+        })
+        .collect();
+    if let [only] = updates.as_slice() {
+        pairs.push(Changelog {
+            current_version: only.version.clone(),
+            channel: name,
+            components: Some(Default::default()),
+            ..Changelog::default()
+        });
+    }
+    Ok(pairs)
+}

@@ -1,0 +1,9 @@
+//! What a handler may call, one module an API resource.
+
+pub mod audit;
+pub mod channel;
+pub mod system;
+pub mod token;
+pub mod token_seed;
+pub mod update;
+pub mod warning;

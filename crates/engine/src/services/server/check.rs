@@ -1,0 +1,86 @@
+//! What every server must satisfy (`servers.md` 3.4, 3.5).
+
+use crate::Error;
+use muster_api::provisioning::server::BmcConfig;
+
+fn invalid(why: impl std::fmt::Display) -> Error {
+    Error::Invalid(format!("Invalid server, {why}"))
+}
+
+/// Names: anything but empty and what routes reserve.
+pub fn name(name: &str) -> Result<(), Error> {
+    match name {
+        "" => Err(invalid("name can not be empty")),
+        n if n.starts_with(':') => {
+            Err(invalid("prefix \":\" is reserved for internal use and not allowed as server name"))
+        }
+        n if n.len() > 255 => Err(invalid("name is longer than 255 bytes")),
+        n if n.chars().any(char::is_control) => Err(invalid("name has a control character")),
+        _ => Ok(()),
+    }
+}
+
+/// Where a machine is reached. As in the reference, a text without scheme passes: the poll will say what is wrong with it.
+pub fn connection_url(url: &str) -> Result<(), Error> {
+    if url.is_empty() {
+        return Err(invalid("connection URL can not be empty"));
+    }
+    parsable("connection URL", url)
+}
+
+/// User-facing URL, may be empty.
+pub fn public_url(url: &str) -> Result<(), Error> {
+    parsable("public connection URL", url)
+}
+
+fn parsable(what: &str, text: &str) -> Result<(), Error> {
+    match url::Url::parse(text) {
+        // Empty and scheme-less texts are relative URLs to the parser.
+        Ok(_) | Err(url::ParseError::RelativeUrlWithoutBase) => Ok(()),
+        Err(e) => Err(invalid(format!("{what} is not valid: {text:?}: {e}"))),
+    }
+}
+
+/// Channel, not empty.
+pub fn channel(channel: &str) -> Result<(), Error> {
+    if channel.is_empty() { Err(invalid("channel can not be empty")) } else { Ok(()) }
+}
+
+/// Access to a management controller.
+pub fn bmc(bmc: &BmcConfig) -> Result<(), Error> {
+    match bmc.api_type.as_str() {
+        "" => return Ok(()),
+        "redfish-v1-generic" => {}
+        other => return Err(invalid(format!("BMC type {other:?} is invalid; known is redfish-v1-generic"))),
+    }
+    if bmc.endpoint.is_empty() {
+        return Err(invalid("BMC endpoint can not be empty if BMC type is not \"none\""));
+    }
+    url::Url::parse(&bmc.endpoint).map_err(|e| invalid(format!("BMC endpoint URL is not valid: {e}")))?;
+    if !bmc.certificate.is_empty() && !bmc.certificate.contains("-----BEGIN CERTIFICATE-----") {
+        return Err(Error::Invalid("Invalid certificate PEM for BMC".into()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_pass_as_in_the_reference() {
+        for good in ["https://m1:8443", "m1"] {
+            assert!(connection_url(good).is_ok(), "{good}");
+        }
+        for bad in ["", "https://[::1"] {
+            assert!(connection_url(bad).is_err(), "{bad}");
+        }
+        assert!(public_url("").is_ok());
+    }
+
+    #[test]
+    fn names_that_no_route_can_reach_are_refused() {
+        assert!(name(":self").is_err() && name("").is_err() && name("a\nb").is_err());
+        assert!(name("rack 7/ü").is_ok());
+    }
+}

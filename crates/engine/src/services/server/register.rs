@@ -1,0 +1,202 @@
+//! Registration with a token (`servers.md` 5.3, `lifecycle.md` 5.4). Takeover is closed: a token and a known hardware identity
+//! do not replace the certificate of a server that answers.
+
+use super::{check, tracking, view};
+use crate::{Engine, Error, machine, services::audit};
+use jiff::Timestamp;
+use muster_api::{
+    provisioning::{
+        server::ServerPost,
+        status::{ServerStatus, ServerType, StatusDetail},
+    },
+    time::Time,
+};
+use muster_domain::server::Enrolment;
+use muster_store::{
+    StoreError, Tx,
+    tables::{
+        servers::{self, ServerRow},
+        tokens::{self, ConsumeError},
+    },
+};
+use std::sync::{Arc, Mutex};
+use uuid::Uuid;
+
+/// What became of a registration.
+enum Outcome {
+    /// A server of this id is pending now.
+    Registered(String),
+    /// Its identity belongs to a server that answers, with another certificate.
+    Takeover { id: String, name: String },
+    /// The token does not allow it.
+    Refused(Error),
+}
+
+/// Registers the machine that proved to own `certificate` (PEM) with this fingerprint. Answers the center's client certificate.
+///
+/// # Errors
+/// [`Error::NotAuthorized`] for an unknown token or a takeover, [`Error::NotPermitted`] for a spent or expired one,
+/// [`Error::Invalid`], [`Error::Constraint`] when name or certificate are taken. No token use is lost by any of them.
+pub async fn register(
+    engine: &Engine,
+    token: Uuid,
+    post: ServerPost,
+    certificate: String,
+    fingerprint: String,
+) -> Result<String, Error> {
+    let invalid = |e: Error| Error::Invalid(format!("Validate server: {e}"));
+    check::name(&post.name).map_err(invalid)?;
+    check::connection_url(&post.connection_url).map_err(invalid)?;
+    check::public_url(&post.public_connection_url).map_err(invalid)?;
+    let now = engine.clock().now();
+    let newcomer = Newcomer {
+        token: token.to_string(),
+        post,
+        certificate,
+        fingerprint,
+        server_id: Uuid::now_v7().to_string(),
+        machine_id: Uuid::now_v7().to_string(),
+        now,
+    };
+    let outcome = Arc::new(Mutex::new(None));
+    let (told, who) = (outcome.clone(), newcomer.post.name.clone());
+    // A refusal rolls the token's use back, so it leaves the transaction as an error and is told beside it.
+    let done = engine.store().write(move |tx| {
+        let result = newcomer.register(tx)?;
+        let rolled_back = !matches!(result, Outcome::Registered(_));
+        *told.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(result);
+        if rolled_back { Err(StoreError::Stale) } else { Ok(()) }
+    });
+    let done = done.await;
+    let outcome = outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    match (outcome, done) {
+        (Some(Outcome::Registered(id)), Ok(())) => {
+            engine.poll_soon(&id);
+            Ok(engine.identities().client.certificate_pem.clone())
+        }
+        (Some(Outcome::Takeover { id, name }), _) => {
+            tracing::warn!(server = %name, sender = %who, "refused a registration that would take over a server");
+            let entry = audit::refusal(now.micros(), "registration.takeover", "server", &name, &who);
+            engine.store().write(move |tx| audit::append(tx, &entry)).await?;
+            // If it was reinstalled, its old certificate is gone: the poll finds that out, and the next attempt passes.
+            engine.poll_soon(&id);
+            Err(Error::NotAuthorized(format!(
+                "server {name:?} has this hardware identity and another certificate, and was seen alive; remove it, or wait until it is found unresponsive"
+            )))
+        }
+        (Some(Outcome::Refused(e)), _) => Err(e),
+        (_, Err(e)) => Err(match Error::from(e) {
+            Error::Constraint(why) => Error::Constraint(format!("Create server: {why}")),
+            e => e,
+        }),
+        (None, Ok(())) => Err(Error::Internal("the registration ended without an outcome".into())),
+    }
+}
+
+struct Newcomer {
+    token: String,
+    post: ServerPost,
+    certificate: String,
+    fingerprint: String,
+    server_id: String,
+    machine_id: String,
+    now: Time,
+}
+
+impl Newcomer {
+    /// The whole decision, in one transaction.
+    fn register(&self, tx: &mut Tx<'_>) -> Result<Outcome, StoreError> {
+        let channel = match tokens::consume(tx, &self.token, self.now.micros()) {
+            Ok(consumed) => consumed.channel,
+            Err(ConsumeError::Store(e)) => return Err(e),
+            Err(e) => return Ok(Outcome::Refused(refusal(&e))),
+        };
+        let (system_uuid, machine_key) = (identity(&self.post.system_uuid), identity(&self.post.machine_id));
+        let known = servers::find_by_identity(tx, system_uuid.as_deref(), machine_key.as_deref())?;
+        match known {
+            None => self.create(tx, channel, system_uuid, machine_key),
+            Some(row) => self.replace(tx, row, channel),
+        }
+    }
+
+    fn create(
+        &self,
+        tx: &mut Tx<'_>,
+        channel: String,
+        system_uuid: Option<String>,
+        machine_key: Option<String>,
+    ) -> Result<Outcome, StoreError> {
+        let machine = machine::Birth { id: &self.machine_id, system_uuid: system_uuid.as_deref(), machine_id: machine_key.as_deref() };
+        let machine_id = machine::registering(tx, &machine, &self.actor(), self.now.micros())?;
+        let mut row = ServerRow {
+            id: self.server_id.clone(),
+            machine_id,
+            name: self.post.name.clone(),
+            server_type: ServerType::Unknown.as_str().into(),
+            connection_url: self.post.connection_url.clone(),
+            public_connection_url: self.post.public_connection_url.clone(),
+            certificate: Some(self.certificate.clone()),
+            fingerprint: Some(self.fingerprint.clone()),
+            channel,
+            bmc: "{}".into(),
+            system_uuid,
+            machine_key,
+            hardware_data: view::EMPTY_HARDWARE.into(),
+            os_data: view::EMPTY_OS_DATA.into(),
+            version_data: "{}".into(),
+            bmc_data: view::EMPTY_BMC_DATA.into(),
+            last_updated: self.now.micros(),
+            last_seen: self.now.micros(),
+            generation: 1,
+            ..ServerRow::default()
+        };
+        tracking::put(&mut row, &self.pending());
+        servers::insert(tx, &row)?;
+        audit::append(tx, &audit::by(self.now.micros(), &self.actor(), "server.register", "server", &row.name))?;
+        Ok(Outcome::Registered(row.id))
+    }
+
+    fn replace(&self, tx: &mut Tx<'_>, mut row: ServerRow, channel: String) -> Result<Outcome, StoreError> {
+        let same = row.fingerprint.as_deref() == Some(self.fingerprint.as_str());
+        let alive = tracking::status(&row) == ServerStatus::Ready;
+        if !same && (alive || row.cluster.is_some()) {
+            return Ok(Outcome::Takeover { id: row.id, name: row.name });
+        }
+        let (generation, action) = (row.generation, if same { "server.register-again" } else { "server.register" });
+        row.connection_url.clone_from(&self.post.connection_url);
+        row.certificate = Some(self.certificate.clone());
+        row.fingerprint = Some(self.fingerprint.clone());
+        row.channel = channel;
+        row.last_updated = self.now.micros();
+        row.last_seen = self.now.micros();
+        row.system_uuid = row.system_uuid.or_else(|| identity(&self.post.system_uuid));
+        row.machine_key = row.machine_key.or_else(|| identity(&self.post.machine_id));
+        tracking::put(&mut row, &self.pending());
+        servers::update(tx, &row, Some(generation))?;
+        audit::append(tx, &audit::by(self.now.micros(), &self.actor(), action, "server", &row.name))?;
+        Ok(Outcome::Registered(row.id))
+    }
+
+    fn pending(&self) -> Enrolment {
+        let now: Timestamp = self.now.0;
+        Enrolment::new(ServerStatus::Pending, StatusDetail::Registering, now)
+    }
+
+    fn actor(&self) -> String {
+        format!("token:{}", audit::token_name_of(&self.token))
+    }
+}
+
+fn refusal(e: &ConsumeError) -> Error {
+    let text = "Consume token for server creation";
+    match e {
+        ConsumeError::Unknown => Error::NotAuthorized(format!("{text}: unknown token")),
+        e => Error::NotPermitted(format!("{text}: {e}")),
+    }
+}
+
+/// Hardware identities are compared in one spelling; an empty one is none (`servers.md` 17, 28).
+pub(super) fn identity(text: &str) -> Option<String> {
+    let text = text.trim().to_ascii_lowercase();
+    (!text.is_empty()).then_some(text)
+}

@@ -1,0 +1,136 @@
+//! The center's own settings and certificate (`updates-and-system.md` 6, 7).
+
+use crate::{
+    Actor, Engine, Error, identity, masks,
+    services::audit,
+    settings::{self, Settings},
+};
+use muster_api::system::{SystemCertificatePost, SystemNetwork, SystemSecurity, SystemSettings, SystemUpdates};
+use muster_store::tables::channels;
+use serde::Serialize;
+use std::{sync::Arc, time::Duration};
+
+/// Trust and log-in, secrets masked.
+pub fn security(engine: &Engine) -> SystemSecurity {
+    masks::masked(&engine.settings().security)
+}
+
+/// Replaces the addresses. The listener follows through [`Engine::watch_settings`].
+///
+/// # Errors
+/// [`Error::Invalid`].
+pub async fn put_network(engine: &Engine, actor: &Actor, put: SystemNetwork) -> Result<(), Error> {
+    let value = settings::check_network(&put)?;
+    save(engine, actor, "network", value.clone(), move |s| s.network = value.clone()).await
+}
+
+/// Replaces trust and log-in; masked secrets keep their stored values.
+///
+/// # Errors
+/// [`Error::Invalid`].
+pub async fn put_security(engine: &Engine, actor: &Actor, put: SystemSecurity) -> Result<(), Error> {
+    let stored = engine.settings().security.clone();
+    let value = settings::check_security(&masks::unmasked(put, &stored))?;
+    if value.oidc != stored.oidc {
+        reachable("security.oidc.issuer", &value.oidc.issuer).await?;
+    }
+    if value.openfga != stored.openfga {
+        reachable("security.openfga.api_url", &value.openfga.api_url).await?;
+    }
+    save(engine, actor, "security", value.clone(), move |s| s.security = value.clone()).await
+}
+
+/// Replaces log level and scriptlet.
+///
+/// # Errors
+/// [`Error::Invalid`].
+pub async fn put_settings(engine: &Engine, actor: &Actor, put: SystemSettings) -> Result<(), Error> {
+    let value = settings::check_settings(&put)?;
+    save(engine, actor, "settings", value.clone(), move |s| s.settings = value.clone()).await
+}
+
+/// Replaces update source and default channels; empty channels become `stable`.
+///
+/// # Errors
+/// [`Error::Invalid`] when a default channel does not exist.
+pub async fn put_updates(engine: &Engine, actor: &Actor, put: SystemUpdates) -> Result<(), Error> {
+    let mut value = put;
+    for (field, channel) in [
+        ("updates.updates_default_channel", &mut value.updates_default_channel),
+        ("updates.server_default_channel", &mut value.server_default_channel),
+    ] {
+        if channel.is_empty() {
+            *channel = "stable".into();
+        }
+        let name = channel.clone();
+        if engine.store().read(move |tx| channels::get(tx, &name)).await?.is_none() {
+            return Err(Error::Invalid(format!("Invalid config, \"{field}\": there is no channel {channel:?}")));
+        }
+    }
+    save(engine, actor, "updates", value.clone(), move |s| s.updates = value.clone()).await
+}
+
+/// Replaces the server certificate; new connections get it at once.
+///
+/// # Errors
+/// [`Error::Invalid`] when certificate and key do not fit.
+pub async fn put_certificate(engine: &Engine, actor: &Actor, post: SystemCertificatePost) -> Result<(), Error> {
+    let next = identity::server_from(&post.certificate, &post.key)?;
+    let current = engine.identities();
+    if current.server.fingerprint()? == next.fingerprint()? {
+        return Ok(());
+    }
+    let entry = audit::entry(engine.clock().micros(), actor, "certificate.replace", "system", "certificate");
+    let row = next.clone();
+    engine
+        .store()
+        .write(move |tx| {
+            identity::put(tx, "server", &row)?;
+            audit::append(tx, &entry)
+        })
+        .await?;
+    let identities = identity::Identities { client: current.client.clone(), server: next };
+    identities.write_files(&engine.0.directory)?;
+    engine.0.identities.store(Arc::new(identities));
+    engine.0.settings.send_modify(|_| {});
+    Ok(())
+}
+
+async fn save<T: Serialize + Send + Sync + 'static>(
+    engine: &Engine,
+    actor: &Actor,
+    section: &'static str,
+    value: T,
+    apply: impl FnOnce(&mut Settings),
+) -> Result<(), Error> {
+    let entry = audit::entry(engine.clock().micros(), actor, "settings.update", "system", section);
+    engine
+        .store()
+        .write(move |tx| {
+            settings::store_section(tx, section, &value)?;
+            audit::append(tx, &entry)
+        })
+        .await?;
+    engine.0.settings.send_modify(|current| {
+        let mut next = Settings::clone(current);
+        apply(&mut next);
+        *current = Arc::new(next);
+    });
+    Ok(())
+}
+
+/// Whether somebody listens there: a setting that locks everybody out is found before it holds.
+async fn reachable(field: &str, address: &str) -> Result<(), Error> {
+    if address.is_empty() {
+        return Ok(());
+    }
+    let cannot = |why: String| Error::Invalid(format!("Invalid config, \"{field}\" {address:?} cannot be reached: {why}"));
+    let url = url::Url::parse(address).map_err(|e| cannot(e.to_string()))?;
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let port = url.port_or_known_default().unwrap_or(443);
+    match tokio::time::timeout(Duration::from_secs(5), tokio::net::TcpStream::connect((host, port))).await {
+        Err(_) => Err(cannot("no connection within 5 s".into())),
+        Ok(Err(e)) => Err(cannot(e.to_string())),
+        Ok(Ok(_)) => Ok(()),
+    }
+}

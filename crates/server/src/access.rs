@@ -1,0 +1,135 @@
+//! What each route asks of its caller. A route cannot be registered without saying so: [`Routes::add`] is the only way.
+
+use crate::{App, caller::Caller, error::ApiError};
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt};
+
+/// What a caller must bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    /// Nothing.
+    Open,
+    /// The handler decides: a registration token, a machine's certificate, a public seed.
+    Handler,
+    /// A trusted caller with this entitlement.
+    Entitled(Entitlement),
+}
+
+/// Rights on the center (`servers.md` 1.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Entitlement {
+    /// Read.
+    View,
+    /// Change.
+    Edit,
+    /// Create.
+    Create,
+    /// Delete.
+    Delete,
+}
+
+impl Entitlement {
+    /// The name in refusals.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::View => "can_view",
+            Self::Edit => "can_edit",
+            Self::Create => "can_create",
+            Self::Delete => "can_delete",
+        }
+    }
+}
+
+/// Shorthands for route tables.
+pub const VIEW: Access = Access::Entitled(Entitlement::View);
+/// Change.
+pub const EDIT: Access = Access::Entitled(Entitlement::Edit);
+/// Create.
+pub const CREATE: Access = Access::Entitled(Entitlement::Create);
+/// Delete.
+pub const DELETE: Access = Access::Entitled(Entitlement::Delete);
+
+/// One line of the permission table.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Permission {
+    /// Path as routed.
+    pub path: String,
+    /// Upper case.
+    pub method: String,
+    /// What it asks.
+    pub access: Access,
+}
+
+/// The routes under construction, with the permission of each.
+pub struct Routes {
+    router: OpenApiRouter<App>,
+    app: App,
+    table: Vec<Permission>,
+}
+
+impl Routes {
+    /// None yet.
+    pub fn new(app: App, openapi: utoipa::openapi::OpenApi) -> Self {
+        let mut router = OpenApiRouter::from(Router::new().without_v07_checks());
+        *router.get_openapi_mut() = openapi;
+        Self { router, app, table: Vec::new() }
+    }
+
+    /// Registers documented routes behind their access check.
+    #[must_use]
+    pub fn add(mut self, access: Access, routes: UtoipaMethodRouter<App>) -> Self {
+        for (path, item) in &routes.1.paths {
+            for method in methods(item) {
+                self.table.push(Permission { path: path.clone(), method: method.into(), access });
+            }
+        }
+        let layer = from_fn_with_state((self.app.clone(), access), check);
+        self.router = self.router.routes(routes.map(|method_router| method_router.route_layer(layer)));
+        self
+    }
+
+    /// Registers a pass-through that takes any method; not part of the document.
+    #[must_use]
+    pub fn add_any(mut self, access: Access, path: &str, routes: axum::routing::MethodRouter<App>) -> Self {
+        self.table.push(Permission { path: path.into(), method: "ANY".into(), access });
+        let layer = from_fn_with_state((self.app.clone(), access), check);
+        self.router = self.router.route(path, routes.route_layer(layer));
+        self
+    }
+
+    /// The router, its document and the permission table.
+    pub fn finish(self) -> (Router<App>, utoipa::openapi::OpenApi, Vec<Permission>) {
+        let (router, openapi) = self.router.split_for_parts();
+        let mut table = self.table;
+        table.sort();
+        (router, openapi, table)
+    }
+}
+
+/// The methods that a path item documents.
+pub fn methods(item: &utoipa::openapi::PathItem) -> Vec<&'static str> {
+    [
+        ("GET", item.get.is_some()),
+        ("PUT", item.put.is_some()),
+        ("POST", item.post.is_some()),
+        ("DELETE", item.delete.is_some()),
+        ("PATCH", item.patch.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(name, there)| there.then_some(name))
+    .collect()
+}
+
+async fn check(State((app, access)): State<(App, Access)>, mut request: Request, next: Next) -> Response {
+    let caller = Caller::of(&app, request.extensions());
+    if matches!(access, Access::Entitled(_)) && !caller.trusted() {
+        return ApiError::unauthorized().into_response();
+    }
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}

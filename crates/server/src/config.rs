@@ -1,0 +1,66 @@
+//! Command line and environment of the daemon (`cli.md` 9, `updates-and-system.md` 22).
+
+use clap::Parser;
+use muster_store::Location;
+use std::path::{Path, PathBuf};
+
+/// Operations center for bare-metal fleets: the daemon.
+#[derive(Debug, Parser)]
+#[command(name = "musterd", version, disable_version_flag = true)]
+pub struct Options {
+    /// One directory for data, socket, log and cache.
+    #[arg(long, env = "OPERATIONS_CENTER_DIR")]
+    pub dir: Option<PathBuf>,
+    /// Unix socket of the API.
+    #[arg(long, env = "OPERATIONS_CENTER_SOCKET")]
+    pub socket: Option<PathBuf>,
+    /// PostgreSQL connection (`postgres://…` or `host=… dbname=…`) in place of the embedded database.
+    #[arg(long, env = "MUSTER_DATABASE", hide_env_values = true)]
+    pub database: Option<String>,
+    /// Do not poll or do other work on a timer.
+    #[arg(long, env = "OPERATIONS_CENTER_DISABLE_BACKGROUND_TASKS", value_parser = clap::builder::BoolishValueParser::new(), default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub disable_background_tasks: bool,
+    /// Accepted for compatibility: the log goes to standard error.
+    #[arg(long)]
+    pub logfile: Option<String>,
+    /// Debug log.
+    #[arg(short, long)]
+    pub debug: bool,
+    /// Info log.
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// Print the version alone.
+    #[arg(long)]
+    pub version: bool,
+}
+
+impl Options {
+    /// Data directory.
+    pub fn var(&self) -> PathBuf {
+        self.dir.clone().unwrap_or_else(|| PathBuf::from("/var/lib/operations-center"))
+    }
+
+    /// Where the API's unix socket lies.
+    pub fn unix_socket(&self) -> PathBuf {
+        let run = || self.dir.clone().unwrap_or_else(|| PathBuf::from("/run/operations-center"));
+        self.socket.clone().unwrap_or_else(|| run().join("unix.socket"))
+    }
+
+    /// Which database.
+    pub fn location(&self, var: &Path) -> Location {
+        match &self.database {
+            Some(url) => Location::Postgres(url.clone()),
+            None => Location::Sqlite(var.join("muster.db")),
+        }
+    }
+
+    /// Log filter; flags win over the stored level.
+    pub fn log_level(&self) -> Option<&'static str> {
+        match (self.debug, self.verbose) {
+            (true, true) => Some("trace"),
+            (true, false) => Some("debug"),
+            (false, true) => Some("info"),
+            (false, false) => None,
+        }
+    }
+}

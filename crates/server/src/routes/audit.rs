@@ -1,0 +1,63 @@
+//! `/1.0/audit`: who did what, chained by hash.
+
+use crate::{App, answer::Sync, error::ApiError, params::Params};
+use axum::extract::State;
+use muster_engine::services::audit as service;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// One entry of the audit.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditEntry {
+    seq: i64,
+    #[schema(value_type = String, format = DateTime)]
+    at: muster_api::time::Time,
+    actor: String,
+    action: String,
+    object_kind: String,
+    object: String,
+    from: String,
+    to: String,
+    reason: String,
+    operation: Option<String>,
+    hash: String,
+}
+
+/// Entries after `cursor`, oldest first.
+#[utoipa::path(get, path = "/1.0/audit", tag = "audit",
+    params(("cursor" = Option<i64>, Query), ("limit" = Option<i64>, Query)), responses((status = 200, body = Vec<AuditEntry>)))]
+pub async fn list(State(app): State<App>, params: Params) -> Result<Sync<Vec<AuditEntry>>, ApiError> {
+    let after = params.number("cursor", 0, i64::MAX)?;
+    let limit = params.number("limit", 1000, 10_000)?;
+    let rows = service::list(&app.engine, after, limit).await?;
+    let entries = rows.into_iter().map(|row| AuditEntry {
+        seq: row.seq,
+        at: muster_api::time::Time::from_micros(row.entry.at),
+        actor: row.entry.actor,
+        action: row.entry.action,
+        object_kind: row.entry.object_kind,
+        object: row.entry.object,
+        from: row.entry.from_state,
+        to: row.entry.to_state,
+        reason: row.entry.reason,
+        operation: row.entry.operation_id,
+        hash: row.hash,
+    });
+    Ok(Sync(entries.collect()))
+}
+
+/// The outcome of recomputing the chain.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditVerdict {
+    /// Whether every entry fits the one before.
+    intact: bool,
+    /// The first that does not.
+    broken_at: Option<i64>,
+}
+
+/// Recomputes the whole chain.
+#[utoipa::path(post, path = "/1.0/audit/:verify", tag = "audit", responses((status = 200, body = AuditVerdict)))]
+pub async fn verify(State(app): State<App>) -> Result<Sync<AuditVerdict>, ApiError> {
+    let broken_at = service::verify(&app.engine).await?;
+    Ok(Sync(AuditVerdict { intact: broken_at.is_none(), broken_at }))
+}

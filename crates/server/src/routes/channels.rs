@@ -1,0 +1,92 @@
+//! `/1.0/provisioning/channels` (`updates-and-system.md` 16).
+
+use crate::{
+    App,
+    answer::{Created, Empty, Sync, Tagged, etag, if_match},
+    body::Lenient,
+    caller::Caller,
+    error::ApiError,
+    params::{Params, PathName},
+};
+use axum::{
+    Extension,
+    extract::State,
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
+use muster_api::provisioning::{
+    channel::{Channel, ChannelPost, ChannelPut},
+    update::Changelog,
+};
+use muster_engine::services::channel;
+
+fn url(name: &str) -> String {
+    format!("/1.0/provisioning/channels/{name}")
+}
+
+/// All channels: URLs, or objects with `recursion=1`.
+#[utoipa::path(get, path = "/1.0/provisioning/channels", tag = "channels",
+    params(("recursion" = Option<i64>, Query)), responses((status = 200, body = Vec<Channel>)))]
+pub async fn list(State(app): State<App>, params: Params) -> Result<Response, ApiError> {
+    let channels = channel::list(&app.engine).await?;
+    Ok(if params.recursion() {
+        Sync(channels).into_response()
+    } else {
+        Sync(channels.iter().map(|c| url(&c.name)).collect::<Vec<_>>()).into_response()
+    })
+}
+
+/// Makes a channel.
+#[utoipa::path(post, path = "/1.0/provisioning/channels", tag = "channels", request_body = ChannelPost, responses((status = 201)))]
+pub async fn create(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Lenient(post): Lenient<ChannelPost>,
+) -> Result<Created<()>, ApiError> {
+    let location = url(&post.name);
+    channel::create(&app.engine, &caller.actor(), post).await?;
+    Ok(Created(location, ()))
+}
+
+/// One channel.
+#[utoipa::path(get, path = "/1.0/provisioning/channels/{name}", tag = "channels",
+    params(("name" = String, Path)), responses((status = 200, body = Channel), (status = 404)))]
+pub async fn get(State(app): State<App>, PathName(name): PathName) -> Result<Tagged<Channel>, ApiError> {
+    let (channel, generation) = channel::get(&app.engine, name).await?;
+    Ok(Tagged(etag("channel", &channel.name, generation), channel))
+}
+
+/// Changes the description; a name in the body does not rename.
+#[utoipa::path(put, path = "/1.0/provisioning/channels/{name}", tag = "channels",
+    params(("name" = String, Path)), request_body = ChannelPut, responses((status = 201), (status = 404), (status = 412)))]
+pub async fn update(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    PathName(name): PathName,
+    headers: HeaderMap,
+    Lenient(put): Lenient<ChannelPut>,
+) -> Result<Created<()>, ApiError> {
+    let (old, generation) = channel::get(&app.engine, name.clone()).await?;
+    if_match(&headers, &etag("channel", &old.name, generation))?;
+    channel::update(&app.engine, &caller.actor(), name.clone(), put.description, Some(generation)).await?;
+    Ok(Created(url(&name), ()))
+}
+
+/// Removes a channel that nothing refers to.
+#[utoipa::path(delete, path = "/1.0/provisioning/channels/{name}", tag = "channels",
+    params(("name" = String, Path)), responses((status = 200), (status = 400), (status = 404)))]
+pub async fn delete(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    PathName(name): PathName,
+) -> Result<Empty, ApiError> {
+    channel::delete(&app.engine, &caller.actor(), name).await?;
+    Ok(Empty)
+}
+
+/// What each update of the channel changed against the one before.
+#[utoipa::path(get, path = "/1.0/provisioning/channels/{name}/changelog", tag = "channels",
+    params(("name" = String, Path)), responses((status = 200, body = Vec<Changelog>), (status = 400)))]
+pub async fn changelog(State(app): State<App>, PathName(name): PathName) -> Result<Sync<Vec<Changelog>>, ApiError> {
+    Ok(Sync(channel::changelog(&app.engine, name).await?))
+}

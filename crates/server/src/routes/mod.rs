@@ -1,0 +1,102 @@
+//! The whole route table: every endpoint, what it asks of its caller, and so the OpenAPI document.
+
+mod audit;
+mod channels;
+mod collections;
+mod internal;
+mod root;
+mod system;
+mod tokens;
+mod updates;
+mod warnings;
+
+use crate::{
+    App,
+    access::{Access, CREATE, DELETE, EDIT, Permission, Routes, VIEW},
+    path,
+};
+use axum::{Router, middleware::from_fn};
+use utoipa::OpenApi as _;
+use utoipa_axum::routes;
+
+/// What the document says about the whole.
+#[derive(utoipa::OpenApi)]
+#[openapi(info(
+    title = "Muster",
+    description = "Operations center for bare-metal fleets. Every JSON answer is the envelope {type, status, status_code, operation, error_code, error, metadata}."
+))]
+struct Document;
+
+/// Builds the router. The second value is the permission table, sorted by path.
+pub fn build(app: App) -> (Router, utoipa::openapi::OpenApi, Vec<Permission>) {
+    let routes = Routes::new(app.clone(), Document::openapi());
+    let routes = routes
+        .add(Access::Open, routes!(root::root))
+        .add(Access::Open, routes!(root::info))
+        .add_any(Access::Open, "/ui", axum::routing::get(root::ui_slash))
+        .add_any(Access::Open, "/os", axum::routing::any(root::os_slash))
+        .add_any(EDIT, "/os/", axum::routing::any(root::os))
+        .add_any(EDIT, "/os/{*rest}", axum::routing::any(root::os))
+        .add(Access::Open, routes!(root::acme_challenge))
+        .add(Access::Open, routes!(root::oidc_login))
+        .add(Access::Open, routes!(root::oidc_callback))
+        .add(Access::Open, routes!(root::oidc_logout))
+        .add(VIEW, routes!(root::openapi))
+        .add(VIEW, routes!(root::metrics));
+    let routes = routes
+        .add(VIEW, routes!(tokens::list))
+        .add(CREATE, routes!(tokens::create))
+        .add(VIEW, routes!(tokens::get))
+        .add(EDIT, routes!(tokens::update))
+        .add(DELETE, routes!(tokens::delete))
+        .add(VIEW, routes!(tokens::provider_config))
+        .add(VIEW, routes!(channels::list))
+        .add(CREATE, routes!(channels::create))
+        .add(VIEW, routes!(channels::get))
+        .add(EDIT, routes!(channels::update))
+        .add(DELETE, routes!(channels::delete))
+        .add(VIEW, routes!(channels::changelog));
+    let routes = routes
+        .add(Access::Open, routes!(updates::list))
+        .add(CREATE, routes!(updates::upload))
+        .add(DELETE, routes!(updates::cleanup))
+        .add(CREATE, routes!(updates::refresh))
+        .add(Access::Open, routes!(updates::get))
+        .add(Access::Open, routes!(updates::files))
+        .add(VIEW, routes!(warnings::list))
+        .add(VIEW, routes!(warnings::get))
+        .add(EDIT, routes!(warnings::update));
+    let routes = routes
+        .add(VIEW, routes!(system::network))
+        .add(EDIT, routes!(system::put_network))
+        .add(VIEW, routes!(system::security))
+        .add(EDIT, routes!(system::put_security))
+        .add(VIEW, routes!(system::settings))
+        .add(EDIT, routes!(system::put_settings))
+        .add(VIEW, routes!(system::updates))
+        .add(EDIT, routes!(system::put_updates))
+        .add(EDIT, routes!(system::put_certificate))
+        .add(EDIT, routes!(system::renew_certificate))
+        .add(EDIT, routes!(internal::dump))
+        .add(EDIT, routes!(internal::query))
+        .add(VIEW, routes!(audit::list))
+        .add(VIEW, routes!(audit::verify));
+    let routes = routes
+        .add(VIEW, routes!(collections::servers))
+        .add(Access::Handler, routes!(collections::register))
+        .add(VIEW, routes!(collections::clusters))
+        .add(VIEW, routes!(collections::cluster_templates))
+        .add(VIEW, routes!(collections::images))
+        .add(VIEW, routes!(collections::image_sources))
+        .add(VIEW, routes!(collections::instances));
+
+    let (router, openapi, table) = routes.finish();
+    app.set_openapi(&openapi);
+    let router = router
+        .fallback(path::not_found)
+        .layer(from_fn(path::method_not_allowed))
+        .layer(from_fn(crate::trace::requests))
+        .layer(from_fn(path::clean))
+        .with_state(app);
+    (router, openapi, table)
+}

@@ -1,0 +1,79 @@
+//! The only place where everything is constructed, and ended in order.
+
+use crate::{
+    App, build,
+    config::Options,
+    listen::{self, ServerCertificate, TcpListeners, Tls},
+};
+use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
+use muster_engine::{Engine, clock::Clock};
+use muster_store::{KeyRing, Store};
+use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, reload, util::SubscriberInitExt};
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting, with the remedy.
+pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
+    let level = |stored: &str| {
+        let stored = if stored.is_empty() { "warn".to_owned() } else { stored.to_ascii_lowercase() };
+        EnvFilter::new(options.log_level().map_or(stored, str::to_owned))
+    };
+    let (filter, log) = reload::Layer::new(level(""));
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
+        .init();
+
+    let var = options.var();
+    directory(&var)?;
+    let socket = options.unix_socket();
+    directory(socket.parent().unwrap_or(Path::new(".")))?;
+    let location = options.location(&var);
+    let engine = tokio::task::spawn_blocking(move || -> Result<Engine> {
+        let keys = KeyRing::load(&var.join("muster.key")).context("cannot load the key that seals secrets")?;
+        let store = Store::open(&location, keys).context("cannot open the database")?;
+        Ok(Engine::start(store, Clock::system(), var)?)
+    })
+    .await??;
+
+    let server = &engine.identities().server;
+    let certificate = Arc::new(ServerCertificate::new(&server.certificate_pem, &server.key_pem)?);
+    let proxies = Arc::new(ArcSwap::from_pointee(engine.settings().trusted_proxies()));
+    let app = App::new(engine.clone(), certificate.clone());
+    let (router, _, _) = build(app.clone());
+    let tls = Tls { certificate, trusted_proxies: proxies.clone() };
+    let listeners = app.listeners.get_or_init(|| TcpListeners::new(tls, router.clone(), shutdown.clone()));
+    let unix = tokio::spawn(listen::serve_unix(socket.clone(), router, shutdown.clone()));
+
+    if let Some(address) = engine.settings().listen() {
+        listeners.set(Some(address)).await.with_context(|| format!("cannot listen on {address}"))?;
+    }
+
+    // Settings take effect wherever they were changed.
+    let mut settings = engine.watch_settings();
+    let follow = async {
+        loop {
+            let now = settings.borrow_and_update().clone();
+            proxies.store(Arc::new(now.trusted_proxies()));
+            log.reload(level(&now.settings.log_level)).ok();
+            if settings.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = follow => {}
+    }
+    listeners.drain().await;
+    unix.await?.context("the unix socket")?;
+    Ok(())
+}
+
+fn directory(path: &Path) -> Result<()> {
+    DirBuilder::new().recursive(true).mode(0o750).create(path).with_context(|| format!("cannot create {}", path.display()))
+}

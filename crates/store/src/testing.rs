@@ -1,0 +1,132 @@
+//! Fresh databases for tests: a SQLite file, and a database on a PostgreSQL that lives as long as the test process.
+//!
+//! `MUSTER_TEST_PG` may name a running PostgreSQL (a URL or `key=value` text of a user that may create databases). Without
+//! it the distribution's programs start a throw-away one on a unix socket. Without those the PostgreSQL half is skipped
+//! with a line on standard error, or fails where `CI=true`.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+use crate::db::{Location, Store};
+use crate::seal::{KEY_LEN, Key, KeyRing};
+
+/// A store on a database of its own.
+pub struct TestStore {
+    /// The store.
+    pub store: Store,
+    /// Where its data is, for a second store on the same data.
+    pub location: Location,
+    _files: TempDir,
+}
+
+/// The key ring that [`stores`] opens its databases with.
+pub fn keys() -> KeyRing {
+    KeyRing::new(Key::new([1; KEY_LEN]), Vec::new())
+}
+
+fn fresh(location: impl FnOnce(&Path) -> Location) -> TestStore {
+    let files = tempfile::tempdir().expect("a temporary directory");
+    let location = location(files.path());
+    let store = Store::open(&location, keys()).expect("a fresh database opens");
+    TestStore { store, location, _files: files }
+}
+
+/// A store on a fresh SQLite file.
+pub fn sqlite() -> TestStore {
+    fresh(|directory| Location::Sqlite(directory.join("muster.db")))
+}
+
+/// A store on a fresh PostgreSQL database; `None` (said on standard error) where there is no PostgreSQL.
+pub fn postgres() -> Option<TestStore> {
+    static CLUSTER: OnceLock<Option<String>> = OnceLock::new();
+    let base = CLUSTER.get_or_init(cluster).as_ref()?;
+    let name = format!("muster_test_{}", uuid::Uuid::new_v4().simple());
+    let admin: postgres::Config = base.parse().expect("MUSTER_TEST_PG can be read");
+    let create = format!("CREATE DATABASE {name}");
+    std::thread::scope(|scope| {
+        let made = scope.spawn(move || admin.connect(postgres::NoTls)?.batch_execute(&create));
+        made.join().expect("the thread ends").expect("a database can be created");
+    });
+    let text = if base.contains("://") { format!("{base}/{name}") } else { format!("{base} dbname={name}") };
+    Some(fresh(|_| Location::Postgres(text)))
+}
+
+/// Runs a test on every database that is there.
+pub fn stores(test: impl Fn(&TestStore)) {
+    test(&sqlite());
+    if let Some(store) = postgres() {
+        test(&store);
+    }
+}
+
+fn cluster() -> Option<String> {
+    if let Ok(text) = std::env::var("MUSTER_TEST_PG") {
+        return Some(text);
+    }
+    let Some(programs) = programs() else {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "PostgreSQL 15 or newer is needed to test");
+        eprintln!("SKIPPED the PostgreSQL half: no PostgreSQL 15 or newer found, and MUSTER_TEST_PG is not set");
+        return None;
+    };
+    let directory = start(&programs);
+    Some(format!("host={} user=postgres", directory.display()))
+}
+
+/// The newest PostgreSQL of the distribution.
+fn programs() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").ok()?.filter_map(Result::ok).filter_map(|entry| {
+        let version: u32 = entry.file_name().to_str()?.parse().ok()?;
+        Some((version, entry.path().join("bin")))
+    });
+    versions.filter(|(version, bin)| *version >= 15 && bin.join("initdb").exists()).max().map(|(_, bin)| bin)
+}
+
+/// Makes and runs a cluster in a directory of its own. The shell that runs it holds our end of a pipe: when this process
+/// is gone, however it ended, the shell stops PostgreSQL and removes the directory.
+fn start(programs: &Path) -> PathBuf {
+    const SCRIPT: &str = r#"
+        set -e
+        dir=$(mktemp -d /tmp/muster-pg-XXXXXX)
+        trap 'rm -rf "$dir"' EXIT
+        trap 'exit 1' INT TERM HUP
+        "$1/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --no-sync \
+            --locale-provider=icu --icu-locale=en --locale=C >"$dir/log" 2>&1 || { cat "$dir/log" >&2; exit 1; }
+        "$1/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= -c fsync=off -c full_page_writes=off \
+            -c synchronous_commit=off -c max_connections=400 </dev/null >>"$dir/log" 2>&1 &
+        server=$!
+        trap 'kill -INT $server; wait $server || true; rm -rf "$dir"' EXIT
+        until "$1/pg_isready" -q -h "$dir"; do kill -0 $server || { cat "$dir/log" >&2; exit 1; }; sleep 0.05; done
+        echo "$dir"
+        exec >/dev/null
+        read -r line || true
+    "#;
+    let root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    let mut command = if root {
+        // PostgreSQL refuses to run as root.
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "sh"]);
+        command
+    } else {
+        Command::new("sh")
+    };
+    command.args(["-c", SCRIPT, "sh"]).arg(programs).current_dir("/");
+    let mut child: Child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a throw-away PostgreSQL can be started");
+    let mut directory = String::new();
+    child.stdout.take().expect("a pipe").read_to_string(&mut directory).expect("PostgreSQL says where it is");
+    assert!(!directory.is_empty(), "the throw-away PostgreSQL did not start, see above");
+    // The thread keeps the pipe open until this process ends.
+    let pipe = child.stdin.take();
+    std::thread::spawn(move || {
+        let ended = child.wait();
+        drop(pipe);
+        eprintln!("the throw-away PostgreSQL ended: {ended:?}");
+    });
+    PathBuf::from(directory.trim_end())
+}

@@ -1,0 +1,202 @@
+//! `cargo xtask demo`: a daemon with a simulated fleet, on this machine alone, gone without a trace afterwards.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use crate::process::{self, Guard, Interrupt, PAUSE};
+use crate::{daemon, http, places};
+
+/// How long `--check` waits, first for the whole fleet and then for the rebooted server.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often the fleet is asked for.
+const LOOK: Duration = Duration::from_millis(500);
+
+const SERVERS: &str = "/1.0/provisioning/servers";
+
+/// Starts the demo with `count` servers; stays until Ctrl-C, or with `check` until it is proven to work.
+pub fn run(count: u32, check: bool) -> Result<ExitCode> {
+    places::build()?;
+    let interrupt = Interrupt::listen()?;
+    let dir = fresh_folder()?;
+    let mut demo = Demo::start(dir, count)?;
+    if check {
+        return demo.check(count, &interrupt);
+    }
+    demo.invite();
+    while !interrupt.asked() {
+        demo.alive()?;
+        std::thread::sleep(LOOK.min(PAUSE * 5));
+    }
+    println!("\nending the demo");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An empty folder for the demo. One that a demo still uses is left alone.
+fn fresh_folder() -> Result<PathBuf> {
+    let dir = places::target()?.join("demo");
+    if std::os::unix::net::UnixStream::connect(daemon::socket(&dir)).is_ok() {
+        bail!("a demo is running already (in {}): end it first", dir.display());
+    }
+    match std::fs::remove_dir_all(&dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => std::fs::create_dir_all(&dir),
+    }
+    .with_context(|| format!("cannot make {} anew", dir.display()))?;
+    Ok(dir)
+}
+
+/// A running demo. The fields end in this order: first the fleet, then the daemon.
+struct Demo {
+    fleet: Guard,
+    daemon: Guard,
+    dir: PathBuf,
+    url: String,
+}
+
+impl Demo {
+    fn start(dir: PathBuf, count: u32) -> Result<Self> {
+        let child = daemon::start(&dir, true)?;
+        let daemon = Guard::new("musterd", child, daemon::log(&dir));
+        let access = daemon::open(&dir)?;
+        let token = token(&dir, count)?;
+        let mut sim = Command::new(places::binaries()?.join("muster-sim"));
+        sim.args(["--center", &access.url, "--token", &token, "--count", &count.to_string()]);
+        sim.arg("--center-certificate").arg(dir.join("server.crt"));
+        let log = dir.join("muster-sim.log");
+        let fleet = Guard::new("muster-sim", process::start(&mut sim, &log)?, log);
+        Ok(Self { fleet, daemon, dir, url: access.url })
+    }
+
+    fn alive(&mut self) -> Result<()> {
+        self.daemon.check()?;
+        self.fleet.check()
+    }
+
+    /// Says what there is to try.
+    fn invite(&self) {
+        let dir = self.dir.display();
+        let socket = daemon::socket(&self.dir);
+        let socket = socket.display();
+        println!("A daemon with a simulated fleet is running: {} (loopback only).\n", self.url);
+        println!("Try, in another terminal:\n");
+        println!("  export OPERATIONS_CENTER_SOCKET={socket}");
+        for line in ["provisioning server list", "provisioning token list", "provisioning server --help"] {
+            println!("  cargo run -q -p muster-cli -- {line}");
+        }
+        println!("\nor the API itself:\n");
+        println!("  curl -s --unix-socket {socket} 'http://unix{SERVERS}?recursion=1'");
+        println!(
+            "  curl -s --cacert {dir}/server.crt --cert {dir}/admin.crt --key {dir}/admin.key {}{SERVERS}",
+            self.url
+        );
+        println!("\nLogs: {dir}/musterd.log and muster-sim.log. Ctrl-C ends it; the next demo starts from nothing.");
+    }
+
+    /// Proves that the fleet registers and gets ready, and that a server survives a reboot.
+    fn check(&mut self, count: u32, interrupt: &Interrupt) -> Result<ExitCode> {
+        let begin = Instant::now();
+        let all = count as usize;
+        let fleet = self.wait("registered and ready", interrupt, |fleet| {
+            let ready = fleet.iter().filter(|server| server.ready()).count();
+            (format!("{} of {all} registered, {ready} ready", fleet.len()), fleet.len() == all && ready == all)
+        })?;
+        let arrived = begin.elapsed();
+
+        let name = fleet.first().context("the fleet is empty")?.name.clone();
+        let before = Instant::now();
+        http::ask(&daemon::socket(&self.dir), "POST", &format!("{SERVERS}/{name}/system/:reboot"), Some(&json!({})))?;
+        let mut was_away = false;
+        self.wait(&format!("{name} rebooted and ready again"), interrupt, |fleet| {
+            let Some(server) = fleet.iter().find(|s| s.name == name) else {
+                return (format!("{name} is not listed"), false);
+            };
+            was_away |= !server.ready();
+            (format!("{name} is {}", server.state()), was_away && server.ready())
+        })?;
+        println!(
+            "demo: {all} servers ready after {:.1} s; {name} rebooted and ready again after {:.1} s",
+            arrived.as_secs_f64(),
+            before.elapsed().as_secs_f64()
+        );
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Looks at the fleet until `done` says so; tells what changed on the way.
+    fn wait(
+        &mut self,
+        what: &str,
+        interrupt: &Interrupt,
+        mut done: impl FnMut(&[Server]) -> (String, bool),
+    ) -> Result<Vec<Server>> {
+        let begin = Instant::now();
+        let mut last = String::new();
+        loop {
+            self.alive()?;
+            let fleet = servers(&self.dir)?;
+            let (state, reached) = done(&fleet);
+            if state != last {
+                println!("demo: {:5.1} s: {state}", begin.elapsed().as_secs_f64());
+                last = state;
+            }
+            if reached {
+                return Ok(fleet);
+            }
+            if interrupt.asked() {
+                bail!("interrupted");
+            }
+            if begin.elapsed() > PATIENCE {
+                let late: Vec<_> =
+                    fleet.iter().filter(|s| !s.ready()).map(|s| format!("{} is {}", s.name, s.state())).collect();
+                bail!(
+                    "not {what} after {} s: {last}; {}\nmusterd's last lines:\n{}\nmuster-sim's last lines:\n{}",
+                    PATIENCE.as_secs(),
+                    if late.is_empty() { "every listed server is ready".to_owned() } else { late.join(", ") },
+                    process::tail(&daemon::log(&self.dir)),
+                    process::tail(&self.dir.join("muster-sim.log")),
+                );
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+/// What the demo wants to know of a server.
+struct Server {
+    name: String,
+    status: String,
+    detail: String,
+}
+
+impl Server {
+    fn ready(&self) -> bool {
+        self.status == "ready" && self.detail.is_empty()
+    }
+
+    fn state(&self) -> String {
+        if self.detail.is_empty() { self.status.clone() } else { format!("{} ({})", self.status, self.detail) }
+    }
+}
+
+fn servers(dir: &Path) -> Result<Vec<Server>> {
+    let list = http::ask(&daemon::socket(dir), "GET", &format!("{SERVERS}?recursion=1"), None)?.metadata;
+    let text = |server: &Value, key: &str| server[key].as_str().unwrap_or_default().to_owned();
+    let all = list.as_array().context("the daemon's list of servers is no list")?;
+    let server =
+        |s| Server { name: text(s, "name"), status: text(s, "server_status"), detail: text(s, "server_status_detail") };
+    Ok(all.iter().map(server).collect())
+}
+
+/// A token for as many registrations as there are servers.
+fn token(dir: &Path, uses: u32) -> Result<String> {
+    // Far away instead of "in an hour": the number of uses is what limits it, and the demo forgets it at its end.
+    let wish = json!({"description": "demo fleet", "uses_remaining": uses, "expire_at": "2099-01-01T00:00:00Z"});
+    let made = http::ask(&daemon::socket(dir), "POST", "/1.0/provisioning/tokens", Some(&wish))?;
+    let location = made.location.context("the daemon does not say where the new token is")?;
+    let uuid = location.rsplit('/').next().filter(|uuid| !uuid.is_empty());
+    Ok(uuid.context("the new token has no name")?.to_owned())
+}

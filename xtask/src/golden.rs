@@ -1,0 +1,273 @@
+//! `cargo xtask golden`: does the daemon answer as the recorded exchanges say?
+//!
+//! The recordings and their runner are not part of this repository: `MUSTER_GOLDEN` names their folder, or they lie
+//! in `../shared/golden`. The runner asks for a fresh daemon for each scenario, which `up` and `down` here provide,
+//! and prints what differs; we subtract the steps where we differ on purpose, each named with its reason.
+
+use std::fs::DirBuilder;
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{daemon, places, process};
+
+/// The scenarios that pass, and that no change may break.
+const SCENARIOS: [&str; 2] = ["tokens", "root_and_auth"];
+
+/// A step where our answer differs from the recorded one, on purpose.
+struct Named {
+    scenario: &'static str,
+    step: &'static str,
+    reason: &'static str,
+}
+
+const NAMED: [Named; 3] = [
+    Named { scenario: "root_and_auth", step: "no such path /1.0/events", reason: "the event stream is ours" },
+    Named { scenario: "root_and_auth", step: "no such path /1.0/operations", reason: "operations are ours" },
+    Named { scenario: "root_and_auth", step: "no such path /1.0/metrics", reason: "the metrics are ours" },
+];
+
+/// What the folders of all scenarios of one run lie in.
+const RUN: &str = "MUSTER_GOLDEN_RUN";
+
+/// The file in a daemon's folder that holds its process id.
+const PID: &str = "musterd.pid";
+
+/// What the runner said, so far.
+#[derive(Debug, Default)]
+struct Tally {
+    /// Differing steps since the last scenario's end: name and whether it was reached.
+    open: Vec<String>,
+    /// Scenarios that came to their end.
+    ended: Vec<String>,
+    same: usize,
+    different: usize,
+    free: usize,
+    skipped: usize,
+    /// Indices of `NAMED` that differed.
+    named: Vec<usize>,
+}
+
+impl Tally {
+    /// Takes a line of the runner: `  DIFFERENT: step   [who method path]`, or a scenario's end
+    /// `name: N same, N different, N free`, or the closing line, which has no name and is left alone.
+    fn add(&mut self, line: &str) {
+        if let Some(rest) = line.strip_prefix("  DIFFERENT: ") {
+            let step = rest.rsplit_once("   [").map_or(rest, |(step, _)| step);
+            self.open.push(step.to_owned());
+            return;
+        }
+        let Some((scenario, counts)) = line.split_once(": ").filter(|_| !line.starts_with(' ')) else { return };
+        let Some([same, different, free, skipped]) = counts_of(counts) else { return };
+        self.same += same;
+        self.free += free;
+        self.skipped += skipped;
+        self.different += different;
+        for step in self.open.drain(..) {
+            if let Some(i) = NAMED.iter().position(|n| n.scenario == scenario && n.step == step) {
+                self.named.push(i);
+                self.different -= 1;
+            }
+        }
+        self.ended.push(scenario.to_owned());
+    }
+
+    /// Named steps of scenarios that ran, and that do not differ any more: the list must not grow old.
+    fn stale(&self) -> Vec<usize> {
+        let ran = |n: &Named| self.ended.iter().any(|s| s == n.scenario);
+        (0..NAMED.len()).filter(|i| ran(&NAMED[*i]) && !self.named.contains(i)).collect()
+    }
+}
+
+/// `N same, N different, N free`, perhaps with `, N skipped`.
+fn counts_of(text: &str) -> Option<[usize; 4]> {
+    let mut counts = [0; 4];
+    for part in text.split(", ") {
+        let (n, word) = part.split_once(' ')?;
+        let i = ["same", "different", "free", "skipped"].iter().position(|w| *w == word)?;
+        counts[i] = n.parse().ok()?;
+    }
+    Some(counts)
+}
+
+/// The folder of the recordings, if there is one here.
+fn folder() -> Option<PathBuf> {
+    let given = std::env::var_os("MUSTER_GOLDEN").map(PathBuf::from);
+    given.or_else(|| Some(places::workspace().join("../shared/golden"))).filter(|dir| dir.join("run").exists())
+}
+
+/// Checks scenarios, by default those of the list.
+pub fn run(scenarios: &[String]) -> Result<ExitCode> {
+    let folder = folder().context("no recorded exchanges here: MUSTER_GOLDEN must name their folder")?;
+    let scenarios: Vec<&str> =
+        if scenarios.is_empty() { SCENARIOS.to_vec() } else { scenarios.iter().map(String::as_str).collect() };
+    let own = std::env::current_exe()?;
+    places::build()?;
+
+    // From here on a Ctrl-C ends the runner, which is in our process group, and lets us clear up.
+    let interrupt = process::Interrupt::listen()?;
+    let base = new_folder("muster-golden-run")?;
+    let told = check(&folder, &scenarios, &own, &base);
+    let cleared = clear(&base);
+    let (tally, ended_well) = told?;
+    cleared?;
+    if interrupt.asked() {
+        bail!("interrupted");
+    }
+
+    for i in &tally.named {
+        let Named { scenario, step, reason } = &NAMED[*i];
+        println!("named: {scenario}: {step} ({reason})");
+    }
+    let stale = tally.stale();
+    for i in &stale {
+        println!("{}: {} does not differ any more: take it off the list", NAMED[*i].scenario, NAMED[*i].step);
+    }
+    let complete = tally.ended.len() == scenarios.len() && tally.open.is_empty();
+    if !complete {
+        println!("the runner ended early: {} of {} scenarios ended", tally.ended.len(), scenarios.len());
+    } else if !ended_well && tally.different == 0 && tally.named.is_empty() {
+        println!("the runner failed without a difference");
+    }
+    let Tally { same, different, free, skipped, named, .. } = &tally;
+    let skips = if *skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
+    println!("{same} same, {different} different, {free} free, {} named{skips}", named.len());
+
+    let skips_count = *skipped > 0 && places::in_ci();
+    let explained = ended_well || !named.is_empty();
+    let good = complete && explained && *different == 0 && stale.is_empty() && !skips_count;
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs the runner; returns what it told, and whether it was content.
+fn check(folder: &Path, scenarios: &[&str], own: &Path, base: &Path) -> Result<(Tally, bool)> {
+    let mut runner = Command::new("python3");
+    runner.arg(folder.join("run")).args(scenarios).arg("--check").env("PYTHONUNBUFFERED", "1");
+    // The runner gives both to a shell.
+    let own = own.display();
+    runner.env("TARGET_UP", format!("'{own}' golden-up")).env("TARGET_DOWN", format!("'{own}' golden-down"));
+    for given in ["TARGET_URL", "TARGET_SOCKET", "TARGET_CERT", "TARGET_KEY"] {
+        runner.env_remove(given);
+    }
+    let mut child = runner.env(RUN, base).stdout(Stdio::piped()).spawn().context("cannot run python3")?;
+    let mut tally = Tally::default();
+    for line in BufReader::new(child.stdout.take().context("the runner has no output")?).lines() {
+        let line = line?;
+        println!("{line}");
+        tally.add(&line);
+    }
+    Ok((tally, child.wait()?.success()))
+}
+
+/// `golden-up`: a fresh daemon, and on standard output how to reach it.
+pub fn up() -> Result<ExitCode> {
+    let dir = new_folder("musterd")?;
+    let target = start(&dir);
+    match &target {
+        Ok(lines) => print!("{lines}"),
+        Err(_) => remove(&dir)?,
+    }
+    target.map(|_| ExitCode::SUCCESS)
+}
+
+/// Starts and opens a daemon, and leaves it running; returns what `up` prints.
+fn start(dir: &Path) -> Result<String> {
+    let child = daemon::start(dir, false)?;
+    std::fs::write(dir.join(PID), child.id().to_string())?;
+    let access =
+        daemon::open(dir).with_context(|| format!("musterd's last lines:\n{}\n", process::tail(&daemon::log(dir))))?;
+    Ok(format!(
+        "TARGET_URL={}\nTARGET_SOCKET={}\nTARGET_CERT={}\nTARGET_KEY={}\nMUSTER_PID={}\nMUSTER_DIR={}\n",
+        access.url,
+        daemon::socket(dir).display(),
+        access.certificate.display(),
+        access.key.display(),
+        child.id(),
+        dir.display(),
+    ))
+}
+
+/// `golden-down`: ends the daemon that `up` started and removes its folder.
+pub fn down() -> Result<ExitCode> {
+    let dir = PathBuf::from(std::env::var_os("MUSTER_DIR").context("MUSTER_DIR is not set")?);
+    let pid = std::env::var("MUSTER_PID").context("MUSTER_PID is not set")?;
+    let kept = std::fs::read_to_string(dir.join(PID)).unwrap_or_default();
+    if kept != pid {
+        bail!("{} is not the folder of the daemon {pid}: nothing is removed", dir.display());
+    }
+    remove(&dir)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends the daemon of a folder that `up` made, if it still runs, and removes the folder.
+fn remove(dir: &Path) -> Result<()> {
+    if let Ok(pid) = std::fs::read_to_string(dir.join(PID)) {
+        process::stop(pid.trim().parse().context("no process id")?)?;
+    }
+    std::fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))
+}
+
+/// Ends and removes whatever an interrupted run left.
+fn clear(base: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(base)?.flatten() {
+        remove(&entry.path())?;
+    }
+    std::fs::remove_dir(base).with_context(|| format!("cannot remove {}", base.display()))
+}
+
+/// A new folder that only we can read, in that of the run or of the system; short, for the socket's sake.
+fn new_folder(name: &str) -> Result<PathBuf> {
+    let base = std::env::var_os(RUN).map_or_else(std::env::temp_dir, PathBuf::from);
+    for n in 0..1000 {
+        let dir = base.join(format!("{name}-{}-{n}", std::process::id()));
+        match DirBuilder::new().mode(0o700).create(&dir) {
+            Ok(()) => return Ok(dir),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot make {}", dir.display())),
+        }
+    }
+    bail!("{} is full of folders of earlier runs", base.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(text: &str) -> Tally {
+        let mut tally = Tally::default();
+        text.lines().for_each(|line| tally.add(line));
+        tally
+    }
+
+    #[test]
+    fn named_steps_are_subtracted_and_no_others() {
+        let told = tally(
+            "  DIFFERENT: no such path /1.0/events   [admin GET /1.0/events]\n      ! status: 404 recorded, 200 here\n\
+             \x20 DIFFERENT: no such path /metrics   [admin GET /metrics]\n\
+             root_and_auth: 90 same, 2 different, 3 free\ntokens: 80 same, 0 different, 0 free, 2 skipped\n\
+             170 same, 2 different, 3 free, 2 skipped",
+        );
+        assert_eq!((told.same, told.different, told.free, told.skipped), (170, 1, 3, 2));
+        assert_eq!(told.named, [0]);
+        assert_eq!(told.ended, ["root_and_auth", "tokens"]);
+        assert_eq!(told.stale(), [1, 2], "two named steps of a scenario that ran did not differ");
+    }
+
+    #[test]
+    fn a_name_counts_in_its_own_scenario_only() {
+        let told = tally(
+            "  DIFFERENT: no such path /1.0/events   [admin GET /1.0/events]\ntokens: 1 same, 1 different, 0 free",
+        );
+        assert_eq!((told.different, told.named.len(), told.stale().len()), (1, 0, 0));
+    }
+
+    #[test]
+    fn a_runner_that_dies_leaves_its_steps_open() {
+        let told =
+            tally("tokens: 1 same, 0 different, 0 free\n  DIFFERENT: create   [admin POST /x]\n      ! status: 1");
+        assert_eq!((told.ended.len(), told.open.len()), (1, 1));
+    }
+}
