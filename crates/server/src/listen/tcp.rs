@@ -54,8 +54,14 @@ struct Listening {
 
 impl TcpListeners {
     /// No address yet; see [`TcpListeners::set`].
-    pub fn new(app: Router, tls: Tls, limits: Limits, shutdown: CancellationToken) -> Self {
-        Self { edge: Arc::new(Edge::new(app, limits, shutdown)), tls, current: Mutex::new(None) }
+    pub fn new(tls: Tls, app: Router, shutdown: CancellationToken) -> Self {
+        Self::with_limits(tls, app, Limits::default(), shutdown)
+    }
+
+    /// As [`TcpListeners::new`], with other limits.
+    pub fn with_limits(tls: Tls, app: Router, limits: Limits, shutdown: CancellationToken) -> Self {
+        let edge = Edge::new(app, limits, shutdown.child_token());
+        Self { edge: Arc::new(edge), tls, current: Mutex::new(None) }
     }
 
     /// Listens at another address from now on, or at none.
@@ -86,10 +92,11 @@ impl TcpListeners {
         self.current.lock().await.as_ref().and_then(|listening| listening.listener.local_addr().ok())
     }
 
-    /// Waits for the shutdown, closes the address, and lets requests in flight finish within the
-    /// drain time.
-    pub async fn finished(&self) {
-        self.edge.shutdown.cancelled().await;
+    /// Stops: closes the address, and lets requests in flight finish within the drain time.
+    ///
+    /// The shutdown token alone does the same, without telling when it is over.
+    pub async fn drain(&self) {
+        self.edge.shutdown.cancel();
         if let Some(old) = self.current.lock().await.take() {
             old.close().await;
         }

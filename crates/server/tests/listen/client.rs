@@ -59,7 +59,7 @@ pub async fn server(limits: Limits) -> Server {
     let trusted_proxies = Arc::new(ArcSwap::from_pointee(vec![]));
     let tls = Tls { certificate: certificate.clone(), trusted_proxies: trusted_proxies.clone() };
     let shutdown = CancellationToken::new();
-    let listeners = TcpListeners::new(app(), tls, limits, shutdown.clone());
+    let listeners = TcpListeners::with_limits(tls, app(), limits, shutdown.clone());
     listeners.set(Some("127.0.0.1:0".parse().unwrap())).await.unwrap();
     Server { listeners, certificate, identity, trusted_proxies, shutdown }
 }
