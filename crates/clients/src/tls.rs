@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -353,4 +353,17 @@ pub fn client_config_at(
     // One peer per configuration: a larger cache would only cost memory for each of thousands of machines.
     config.resumption = Resumption::in_memory_sessions(8);
     Ok(Arc::new(config))
+}
+
+/// Whether a certificate chain (PEM, leaf first) leads to a root that this system trusts, for the leaf's own first name, now.
+/// Such a certificate need not be handed to machines, since they trust it anyway.
+pub fn publicly_trusted(chain_pem: &str, now: SystemTime) -> bool {
+    let Ok(chain) = pem_to_ders(chain_pem) else { return false };
+    let Some((leaf, intermediates)) = chain.split_first() else { return false };
+    let Some(name) = first_dns_san(leaf).and_then(|n| ServerName::try_from(n).ok()) else { return false };
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+    let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    verifier.is_ok_and(|v| v.verify_server_cert(leaf, intermediates, &name, &[], UnixTime::since_unix_epoch(since_epoch)).is_ok())
 }

@@ -42,8 +42,8 @@ impl Identities {
     }
 
     /// Whether machines trust the server certificate without being given it. A self-signed one they do not.
-    pub fn server_is_publicly_trusted(&self) -> bool {
-        tls::publicly_trusted(&self.server.certificate_pem)
+    pub fn server_is_publicly_trusted(&self, now_us: i64) -> bool {
+        tls::publicly_trusted(&self.server.certificate_pem, system_time(now_us))
     }
 }
 
@@ -93,8 +93,12 @@ fn generate(name: &str, now_us: i64) -> Result<Identity, tls::TlsError> {
         "client" => Kind::Client,
         _ => Kind::Server { names: vec![host.into(), "127.0.0.1".into(), "::1".into()] },
     };
-    let now = std::time::UNIX_EPOCH + std::time::Duration::from_micros(now_us.unsigned_abs());
+    let now = system_time(now_us);
     Identity::generate(&kind, Curve::P384, &format!("root@{host}"), now)
+}
+
+fn system_time(now_us: i64) -> std::time::SystemTime {
+    std::time::UNIX_EPOCH + std::time::Duration::from_micros(now_us.unsigned_abs())
 }
 
 fn write(directory: &Path, name: &str, text: &str, mode: u32) -> Result<(), Error> {

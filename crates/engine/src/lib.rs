@@ -4,14 +4,18 @@
 //! for a machine inside of a transaction: store calls take synchronous closures, so they cannot.
 
 mod actor;
+mod channels;
 pub mod clock;
 mod error;
 mod identity;
+mod machine;
 mod masks;
+pub mod poll;
 pub mod services;
 pub mod settings;
 
 pub use actor::Actor;
+pub use channels::ChannelIndexes;
 pub use error::Error;
 pub use identity::Identities;
 
@@ -21,6 +25,7 @@ use muster_store::Store;
 use settings::Settings;
 use std::{path::PathBuf, sync::Arc};
 use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Everything a service needs. Cheap to clone.
 #[derive(Clone)]
@@ -32,6 +37,9 @@ struct Inner {
     settings: watch::Sender<Arc<Settings>>,
     identities: ArcSwap<Identities>,
     directory: PathBuf,
+    connections: poll::Connections,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
 }
 
 impl Engine {
@@ -41,6 +49,7 @@ impl Engine {
     /// A store that does not answer, or files that cannot be written.
     pub fn start(store: Store, clock: Clock, directory: PathBuf) -> Result<Self, Error> {
         let settings = settings::load(&store)?;
+        services::channel::date_seeded(&store, clock.micros())?;
         let identities = Identities::load_or_create(&store, &directory, clock.micros())?;
         Ok(Self(Arc::new(Inner {
             store,
@@ -48,6 +57,9 @@ impl Engine {
             settings: watch::Sender::new(Arc::new(settings)),
             identities: ArcSwap::from_pointee(identities),
             directory,
+            connections: poll::Connections::default(),
+            tasks: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
         })))
     }
 
@@ -74,6 +86,38 @@ impl Engine {
     /// The center's own certificates.
     pub fn identities(&self) -> Arc<Identities> {
         self.0.identities.load_full()
+    }
+
+    pub(crate) fn connections(&self) -> &poll::Connections {
+        &self.0.connections
+    }
+
+    /// Drops the connection to a server that is gone.
+    pub(crate) fn forget_machine(&self, id: &str) {
+        self.0.connections.forget(id);
+    }
+
+    /// Polls a server in a moment, and again until it succeeds: up to ten times, a second apart (`servers.md` 5.3, 6.3).
+    pub(crate) fn poll_soon(&self, id: &str) {
+        let (engine, id) = (self.clone(), id.to_owned());
+        self.0.tasks.spawn(async move {
+            for _ in 0..10 {
+                tokio::select! {
+                    () = engine.0.shutdown.cancelled() => return,
+                    () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
+                }
+                if poll::poll(&engine, &id, true, muster_domain::server::enrolment::PollOrigin::Background).await.is_ok() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Ends what goes on in the background; what it was at is taken up at the next start.
+    pub async fn stop(&self) {
+        self.0.shutdown.cancel();
+        self.0.tasks.close();
+        tokio::time::timeout(std::time::Duration::from_secs(5), self.0.tasks.wait()).await.ok();
     }
 
     /// Whether a client certificate has full access. The center's own client certificate has not: every machine has it.

@@ -3,7 +3,7 @@
 use crate::services::audit;
 use muster_store::{
     StoreError, Tx,
-    tables::machines::{self, MachineRow},
+    tables::machines::{self, Identity, Machine as MachineRow},
 };
 
 /// What is known of a machine at its birth.
@@ -18,7 +18,12 @@ pub(crate) struct Birth<'a> {
 
 /// The record of a machine that registers: the live one of the same identity, or a new one in `registering`.
 pub(crate) fn registering(tx: &mut Tx<'_>, birth: &Birth<'_>, actor: &str, now: i64) -> Result<String, StoreError> {
-    if let Some(known) = machines::find_by_identity(tx, birth.system_uuid, birth.machine_id)? {
+    let identity = Identity {
+        system_uuid: birth.system_uuid.map(str::to_owned),
+        machine_id: birth.machine_id.map(str::to_owned),
+        ..Identity::default()
+    };
+    if let Some(known) = machines::find_by_identity(tx, &identity)?.into_iter().next() {
         return Ok(known.id);
     }
     let row = MachineRow {
@@ -64,8 +69,7 @@ pub(crate) fn decommission(tx: &mut Tx<'_>, id: &str, actor: &str, now: i64) -> 
 
 fn step(tx: &mut Tx<'_>, row: &mut MachineRow, to: &str, actor: &str, reason: &str, now: i64) -> Result<(), StoreError> {
     let from = std::mem::replace(&mut row.lifecycle, to.to_owned());
-    machines::update(tx, row, Some(row.generation))?;
-    row.generation += 1;
+    row.generation = machines::update(tx, row)?;
     transition(tx, &row.id, &from, to, actor, reason, now)
 }
 

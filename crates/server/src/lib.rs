@@ -17,7 +17,6 @@ pub mod wiring;
 pub use access::{Access, Entitlement, Permission};
 pub use routes::build;
 
-use axum::response::{IntoResponse, Response};
 use error::ApiError;
 use listen::{ServerCertificate, TcpListeners};
 use metrics::Metrics;
@@ -75,13 +74,5 @@ impl App {
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("App")
-    }
-}
-
-/// For handlers that answer either.
-pub(crate) fn respond<T: IntoResponse, E: IntoResponse>(result: Result<T, E>) -> Response {
-    match result {
-        Ok(answer) => answer.into_response(),
-        Err(error) => error.into_response(),
     }
 }

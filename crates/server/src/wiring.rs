@@ -3,7 +3,7 @@
 use crate::{
     App, build,
     config::Options,
-    listen::{self, ServerCertificate, TcpListeners, Tls},
+    listen::{Limits, ServerCertificate, TcpListeners, Tls, UnixSocket},
 };
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
@@ -34,7 +34,10 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
     directory(socket.parent().unwrap_or(Path::new(".")))?;
     let location = options.location(&var);
     let engine = tokio::task::spawn_blocking(move || -> Result<Engine> {
-        let keys = KeyRing::load(&var.join("muster.key")).context("cannot load the key that seals secrets")?;
+        let keys = match KeyRing::from_env()? {
+            Some(keys) => keys,
+            None => KeyRing::load_or_create(&var.join("muster.key")).context("cannot load the key that seals secrets")?,
+        };
         let store = Store::open(&location, keys).context("cannot open the database")?;
         Ok(Engine::start(store, Clock::system(), var)?)
     })
@@ -47,7 +50,8 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
     let (router, _, _) = build(app.clone());
     let tls = Tls { certificate, trusted_proxies: proxies.clone() };
     let listeners = app.listeners.get_or_init(|| TcpListeners::new(tls, router.clone(), shutdown.clone()));
-    let unix = tokio::spawn(listen::serve_unix(socket.clone(), router, shutdown.clone()));
+    let unix = UnixSocket::bind(socket.clone()).await.with_context(|| format!("cannot listen on {}", socket.display()))?;
+    let unix = tokio::spawn(unix.serve(router, Limits::default(), shutdown.clone()));
 
     if let Some(address) = engine.settings().listen() {
         listeners.set(Some(address)).await.with_context(|| format!("cannot listen on {address}"))?;
@@ -67,10 +71,10 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
     };
     tokio::select! {
         () = shutdown.cancelled() => {}
-        () = follow => {}
+        () = follow => shutdown.cancel(),
     }
     listeners.drain().await;
-    unix.await?.context("the unix socket")?;
+    unix.await?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use muster_clients::{
     machine::Machine,
 };
 use muster_domain::server::address;
-use muster_store::tables::servers::ServerRow;
+use muster_store::tables::servers::Server as ServerRow;
 use serde_json::{Value, value::RawValue};
 use std::net::IpAddr;
 

@@ -5,7 +5,7 @@ use muster_clients::{
     machine::{Counters, Machine},
     tls::{Credentials, Trust},
 };
-use muster_store::tables::servers::ServerRow;
+use muster_store::tables::servers::Server as ServerRow;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},

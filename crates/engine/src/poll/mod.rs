@@ -22,13 +22,16 @@ use collect::Collected;
 use muster_api::provisioning::status::{ServerStatus, ServerType};
 use muster_clients::{call::{CallError, Failure as CallFailure}, machine::Machine};
 use muster_domain::server::{
-    Failure, FailureKind, Limits, Observation, PollOrigin, PollOutcome, Step,
+    enrolment::{Failure, FailureKind, Limits, Observation, PollOrigin, PollOutcome, Step},
     status::after_poll,
     version::compute,
 };
 use muster_store::{
     Secret, StoreError, Tx,
-    tables::{servers::{self, ServerRow}, warnings},
+    tables::{
+        servers::{self, Observation as Stored, Server as ServerRow},
+        warnings,
+    },
 };
 use std::time::Duration;
 
@@ -145,8 +148,7 @@ async fn apply(engine: &Engine, asked: ServerRow, found: Found, origin: PollOrig
             Found::Answer(text) => {
                 let mut enrolment = before.clone();
                 enrolment.last_failure = Some(Failure { what: FailureKind::Answer, how: text.clone() });
-                tracking::put(&mut row, &enrolment);
-                servers::update_observation(tx, &row, asked.observed)?;
+                servers::update_observation(tx, &row.id, asked.observed, &tracking::observation(&row, &enrolment))?;
                 return Ok(None);
             }
         };
@@ -156,17 +158,19 @@ async fn apply(engine: &Engine, asked: ServerRow, found: Found, origin: PollOrig
             observation.needs_update = compute(&tracking::installed(&versions), channels.of(&row.channel)).needs_update;
         }
         let step = after_poll(&before, &outcome, origin, &Limits::default(), now.0);
-        if step.seen {
-            row.last_seen = now.micros();
+        let taken = collected.filter(|_| matches!(outcome, PollOutcome::Reached(_)) && step.wait.is_none());
+        if let Some(collected) = taken {
+            row.version_data = serde_json::to_string(&collected.versions).unwrap_or_default();
         }
-        if let (Some(collected), PollOutcome::Reached(_), None) = (collected, &outcome, &step.wait) {
-            take(&mut row, collected);
+        let mut stored = tracking::observation(&row, &step.enrolment);
+        stored.last_seen = step.seen.then(|| now.micros());
+        stored.last_updated = (step.changed || taken.is_some()).then(|| now.micros());
+        if let Some(collected) = taken {
+            stored.version_data.get_or_insert_with(|| row.version_data.clone());
+            take(&mut stored, collected);
+            collected.server_type.as_str().clone_into(&mut row.server_type);
         }
-        tracking::put(&mut row, &step.enrolment);
-        if step.changed {
-            row.last_updated = now.micros();
-        }
-        servers::update_observation(tx, &row, asked.observed)?;
+        servers::update_observation(tx, &row.id, asked.observed, &stored)?;
         if step.registered {
             let pooled = row.server_type.parse::<ServerType>().is_ok_and(ServerType::is_incus);
             machine::first_poll(tx, &row.machine_id, pooled, now.micros())?;
@@ -175,7 +179,7 @@ async fn apply(engine: &Engine, asked: ServerRow, found: Found, origin: PollOrig
         if step.changed {
             let mut entry = audit::entry(now.micros(), &crate::Actor::system(), "server.status", "server", &row.name);
             entry.from_state = Some(state_text(before.status.as_str(), before.detail.as_str()));
-            entry.to_state = Some(state_text(&row.status, &row.status_detail));
+            entry.to_state = Some(state_text(&stored.status, &stored.status_detail));
             entry.reason = step.enrolment.last_failure.as_ref().map(|f| f.what.text().to_owned());
             audit::append(tx, &entry)?;
         }
@@ -189,13 +193,12 @@ async fn apply(engine: &Engine, asked: ServerRow, found: Found, origin: PollOrig
 }
 
 /// Takes over what a full poll collected.
-fn take(row: &mut ServerRow, collected: &Collected) {
-    row.hardware_data.clone_from(&collected.hardware);
-    row.os_data.clone_from(&collected.os_data);
-    row.os_secrets = Some(Secret::new(collected.secrets.clone()));
-    row.version_data = serde_json::to_string(&collected.versions).unwrap_or_default();
-    row.server_type = collected.server_type.as_str().into();
-    row.connection_url.clone_from(&collected.connection_url);
+fn take(stored: &mut Stored, collected: &Collected) {
+    stored.hardware_data = Some(collected.hardware.clone());
+    stored.os_data = Some(collected.os_data.clone());
+    stored.os_secrets = Some(Secret::new(collected.secrets.clone()));
+    stored.server_type = Some(collected.server_type.as_str().into());
+    stored.connection_url = Some(collected.connection_url.clone());
 }
 
 fn warn(tx: &mut Tx<'_>, row: &ServerRow, step: &Step, collected: Option<&Collected>, now: i64) -> Result<(), StoreError> {
@@ -203,16 +206,27 @@ fn warn(tx: &mut Tx<'_>, row: &ServerRow, step: &Step, collected: Option<&Collec
         warnings::remove(tx, kind.text(), SCOPE, "server", &row.name)?;
     }
     for warning in &step.raise {
-        warnings::emit(tx, warning.kind.text(), SCOPE, "server", &row.name, &warning.message, now)?;
+        emit(tx, row, warning.kind.text(), &warning.message, now)?;
     }
     let Some(collected) = collected else { return Ok(()) };
     let mismatch = "Update channel mismatch";
     if collected.versions.update_channel == row.channel {
-        warnings::remove(tx, mismatch, SCOPE, "server", &row.name)
+        warnings::remove(tx, mismatch, SCOPE, "server", &row.name).map(|_| ())
     } else {
         let message = format!("Server reports update channel {:?}, expected is {:?}", collected.versions.update_channel, row.channel);
-        warnings::emit(tx, mismatch, SCOPE, "server", &row.name, &message, now)
+        emit(tx, row, mismatch, &message, now)
     }
+}
+
+fn emit(tx: &mut Tx<'_>, row: &ServerRow, kind: &str, message: &str, now: i64) -> Result<(), StoreError> {
+    let emitted = warnings::Emitted {
+        kind: kind.into(),
+        scope: SCOPE.into(),
+        entity_type: "server".into(),
+        entity: row.name.clone(),
+        messages: vec![message.into()],
+    };
+    warnings::emit(tx, &emitted, &uuid::Uuid::new_v4().to_string(), now).map(|_| ())
 }
 
 fn state_text(status: &str, detail: &str) -> String {

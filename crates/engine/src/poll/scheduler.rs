@@ -3,7 +3,10 @@
 
 use crate::{Engine, services::server::tracking};
 use muster_api::time::Time;
-use muster_domain::server::{Enrolment, PollOrigin, status::poll_interval};
+use muster_domain::server::{
+    enrolment::{Enrolment, PollOrigin},
+    status::poll_interval,
+};
 use muster_store::tables::{leases, servers};
 use std::{
     collections::{HashMap, HashSet, hash_map::DefaultHasher},
@@ -48,7 +51,7 @@ pub async fn run(engine: Engine, shutdown: CancellationToken) {
         if !mine.unwrap_or(false) {
             continue;
         }
-        let keys = match engine.store().read(servers::keys).await {
+        let keys = match engine.store().read(|tx| servers::keys(tx, &servers::Filter::default(), i64::MAX)).await {
             Ok(keys) => keys,
             Err(e) => {
                 tracing::error!(error = %e, "cannot read which servers to poll");

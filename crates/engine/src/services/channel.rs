@@ -7,7 +7,7 @@ use muster_api::{
     time::Time,
 };
 use muster_store::{
-    StoreError,
+    Store, StoreError,
     tables::channels::{self, Channel as ChannelRow},
 };
 
@@ -16,6 +16,14 @@ fn channel(row: ChannelRow) -> Versioned<Channel> {
     let generation = row.last_updated;
     let last_updated = Time::from_micros(row.last_updated);
     (Channel { description: row.description, name: row.name, last_updated }, generation)
+}
+
+/// The channel that every database has from the start gets the time of the first start. Blocks.
+pub(crate) fn date_seeded(store: &Store, now: i64) -> Result<(), Error> {
+    Ok(store.write_blocking(move |tx| match channels::get(tx, "stable")? {
+        Some(stable) if stable.last_updated == 0 => channels::update_description(tx, "stable", &stable.description, now),
+        _ => Ok(()),
+    })?)
 }
 
 /// All channels, by name.
@@ -122,11 +130,11 @@ fn named(e: StoreError, name: &str) -> Error {
 /// Changelogs between consecutive updates of a channel. Manifests come with the update source, so a channel has none yet.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a channel without updates, known or not.
+/// [`Error::NotPermitted`] for a channel without updates, known or not.
 pub async fn changelog(engine: &Engine, name: String) -> Result<Vec<Changelog>, Error> {
     let updates = super::update::in_channel(engine, name.clone()).await?;
     if updates.is_empty() {
-        return Err(Error::Invalid(format!("Invalid changelog request, no updates in channel {name:?}")));
+        return Err(Error::NotPermitted(format!("Channel {name:?} does not contain any updates")));
     }
     let mut pairs: Vec<Changelog> = updates
         .windows(2)

@@ -153,7 +153,7 @@ pub fn provider_config(engine: &Engine, uuid: Uuid) -> Result<ProviderConfig, Er
     }
     let mut config = BTreeMap::from([("server_url".into(), address), ("server_token".into(), uuid.to_string())]);
     let identities = engine.identities();
-    if !identities.server_is_publicly_trusted() {
+    if !identities.server_is_publicly_trusted(engine.clock().micros()) {
         config.insert("server_certificate".into(), identities.server.certificate_pem.clone());
     }
     Ok(ProviderConfig { name: "operations-center".into(), config, version: "1".into() })

@@ -2,7 +2,7 @@
 
 use crate::{Engine, Error};
 use muster_api::provisioning::update::{Update, UpdateFile};
-use muster_store::tables::updates::{self, UpdateRow};
+use muster_store::tables::updates::{self, Update as UpdateRow};
 use uuid::Uuid;
 
 fn update(row: &UpdateRow) -> Result<Update, Error> {
@@ -25,7 +25,7 @@ fn update(row: &UpdateRow) -> Result<Update, Error> {
 /// # Errors
 /// The store's.
 pub async fn list(engine: &Engine) -> Result<Vec<Update>, Error> {
-    engine.store().read(updates::list).await?.iter().map(update).collect()
+    engine.store().read(|tx| updates::list(tx, &updates::Filter::default())).await?.iter().map(update).collect()
 }
 
 /// Updates assigned to a channel, the newest version first.

@@ -7,7 +7,7 @@ use muster_api::{
 };
 use muster_store::{
     StoreError,
-    tables::warnings::{self, WarningRow},
+    tables::warnings::{self, Warning as WarningRow},
 };
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ fn warning(row: WarningRow) -> Result<Versioned<Warning>, Error> {
     let broken = |what: &str| Error::Internal(format!("the stored warning {} has a broken {what}", row.uuid));
     let warning = Warning {
         uuid: row.uuid.parse().map_err(|_| broken("uuid"))?,
-        messages: serde_json::from_str(&row.messages).map_err(|_| broken("list of messages"))?,
+        messages: row.messages,
         status: row.status,
         scope: WarningScope { scope: row.scope, entity_type: row.entity_type, entity: row.entity },
         kind: row.kind,
@@ -32,7 +32,8 @@ fn warning(row: WarningRow) -> Result<Versioned<Warning>, Error> {
 /// # Errors
 /// The store's.
 pub async fn list(engine: &Engine) -> Result<Vec<Warning>, Error> {
-    engine.store().read(warnings::list).await?.into_iter().map(|r| warning(r).map(|(w, _)| w)).collect()
+    let rows = engine.store().read(|tx| warnings::list(tx, &warnings::Filter::default())).await?;
+    rows.into_iter().map(|r| warning(r).map(|(w, _)| w)).collect()
 }
 
 /// One warning.
@@ -61,7 +62,7 @@ pub async fn set_status(
     let now = engine.clock().micros();
     let entry = audit::entry(now, actor, "warning.update", "warning", &uuid.to_string());
     let done = engine.store().write(move |tx| {
-        warnings::set_status(tx, &uuid.to_string(), &status, now, expected)?;
+        warnings::set_status(tx, &uuid.to_string(), &status, expected, now)?;
         audit::append(tx, &entry)
     });
     done.await.map_err(|e| match e {

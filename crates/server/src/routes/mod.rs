@@ -3,7 +3,6 @@
 mod audit;
 mod channels;
 mod collections;
-mod internal;
 mod root;
 mod system;
 mod token_seeds;
@@ -69,6 +68,7 @@ pub fn build(app: App) -> (Router, utoipa::openapi::OpenApi, Vec<Permission>) {
         .add(CREATE, routes!(updates::upload))
         .add(DELETE, routes!(updates::cleanup))
         .add(CREATE, routes!(updates::refresh))
+        .add_any(Access::Open, "/1.0/provisioning/updates/:refresh", axum::routing::get(updates::no_uuid))
         .add(Access::Open, routes!(updates::get))
         .add(Access::Open, routes!(updates::files))
         .add(VIEW, routes!(warnings::list))
@@ -85,13 +85,9 @@ pub fn build(app: App) -> (Router, utoipa::openapi::OpenApi, Vec<Permission>) {
         .add(EDIT, routes!(system::put_updates))
         .add(EDIT, routes!(system::put_certificate))
         .add(EDIT, routes!(system::renew_certificate))
-        .add(EDIT, routes!(internal::dump))
-        .add(EDIT, routes!(internal::query))
         .add(VIEW, routes!(audit::list))
         .add(VIEW, routes!(audit::verify));
     let routes = routes
-        .add(VIEW, routes!(collections::servers))
-        .add(Access::Handler, routes!(collections::register))
         .add(VIEW, routes!(collections::clusters))
         .add(VIEW, routes!(collections::cluster_templates))
         .add(VIEW, routes!(collections::images))
@@ -100,11 +96,11 @@ pub fn build(app: App) -> (Router, utoipa::openapi::OpenApi, Vec<Permission>) {
 
     let (router, openapi, table) = routes.finish();
     app.set_openapi(&openapi);
-    let router = router
-        .fallback(path::not_found)
+    // The outer layers see what the inner router made of the request, `Allow` included.
+    let router = Router::new()
+        .fallback_service(router.fallback(path::not_found).with_state(app))
         .layer(from_fn(path::method_not_allowed))
         .layer(from_fn(crate::trace::requests))
-        .layer(from_fn(path::clean))
-        .with_state(app);
+        .layer(from_fn(path::clean));
     (router, openapi, table)
 }

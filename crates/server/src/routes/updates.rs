@@ -58,6 +58,11 @@ pub async fn refresh() -> ApiError {
     ApiError::not_offered(NOT_YET)
 }
 
+/// To a reader `:refresh` is a malformed UUID like any other.
+pub async fn no_uuid() -> Result<(), ApiError> {
+    crate::params::uuid(":refresh").map(drop)
+}
+
 /// One update.
 #[utoipa::path(get, path = "/1.0/provisioning/updates/{uuid}", tag = "updates",
     params(("uuid" = uuid::Uuid, Path)), responses((status = 200, body = Update), (status = 404)))]

@@ -6,10 +6,10 @@ use muster_api::provisioning::{
     server::{BmcConfig, MASK, ServerPost, ServerPut},
     status::{ServerStatus, ServerType, StatusDetail},
 };
-use muster_domain::server::Enrolment;
+use muster_domain::server::enrolment::Enrolment;
 use muster_store::{
     Secret, StoreError,
-    tables::servers::{self, ServerRow},
+    tables::servers::{self, Server as ServerRow},
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -53,7 +53,6 @@ pub async fn pre_register(engine: &Engine, actor: &Actor, post: ServerPost) -> R
                 ..ServerRow::default()
             };
             tracking::put(&mut row, &Enrolment::new(ServerStatus::Unregistered, StatusDetail::None, now.0));
-            put_bmc(&mut row, &post.bmc_config);
             servers::insert(tx, &row)?;
             audit::append(tx, &audit::entry(now.micros(), &actor, "server.pre-register", "server", &row.name))
         })
@@ -88,14 +87,17 @@ pub async fn update(
         .store()
         .write(move |tx| {
             let mut row = servers::get_by_name(tx, &wanted)?.ok_or(StoreError::NotFound)?;
-            let generation = expected.unwrap_or(row.generation);
+            row.generation = expected.unwrap_or(row.generation);
             row.public_connection_url.clone_from(&put.public_connection_url);
             row.description.clone_from(&put.description);
             row.properties = properties(put.properties.as_ref());
             row.channel.clone_from(&channel);
             row.last_updated = now;
-            put_bmc(&mut row, &put.bmc_config);
-            servers::update(tx, &row, Some(generation))?;
+            let password = put_bmc(&mut row, &put.bmc_config);
+            servers::update(tx, &row)?;
+            if let Some(password) = password {
+                servers::set_bmc_password(tx, &row.id, password.as_ref())?;
+            }
             audit::append(tx, &audit::entry(now, &actor, "server.update", "server", &row.name))?;
             Ok(row)
         })
@@ -121,11 +123,7 @@ pub async fn rename(engine: &Engine, actor: &Actor, name: &str, new: String, exp
     let now = engine.clock().micros();
     let (wanted, actor) = (name.to_owned(), actor.clone());
     let done = engine.store().write(move |tx| {
-        let mut row = servers::get_by_name(tx, &wanted)?.ok_or(StoreError::NotFound)?;
-        let generation = expected.unwrap_or(row.generation);
-        row.name.clone_from(&new);
-        row.last_updated = now;
-        servers::update(tx, &row, Some(generation))?;
+        servers::rename(tx, &wanted, &new, expected, now)?;
         let entry = audit::Entry { to_state: Some(new.clone()), ..audit::entry(now, &actor, "server.rename", "server", &wanted) };
         audit::append(tx, &entry)
     });
@@ -162,13 +160,12 @@ fn properties(map: Option<&BTreeMap<String, String>>) -> Option<String> {
     map.and_then(|m| serde_json::to_string(m).ok())
 }
 
-/// A masked password is the stored one.
-fn put_bmc(row: &mut ServerRow, bmc: &BmcConfig) {
-    if bmc.password != MASK {
-        row.bmc_password = (!bmc.password.is_empty()).then(|| Secret::new(bmc.password.clone()));
-    }
-    let open = BmcConfig { password: String::new(), auto_pin_certificate: false, ..bmc.clone() };
+/// Puts all but the password; answers what becomes of that: nothing when it is masked, else set or cleared.
+fn put_bmc(row: &mut ServerRow, bmc: &BmcConfig) -> Option<Option<Secret>> {
+    let password = if bmc.password.is_empty() { String::new() } else { MASK.to_owned() };
+    let open = BmcConfig { password, auto_pin_certificate: false, ..bmc.clone() };
     row.bmc = serde_json::to_string(&open).unwrap_or_default();
+    (bmc.password != MASK).then(|| (!bmc.password.is_empty()).then(|| Secret::new(bmc.password.clone())))
 }
 
 fn same_bmc(bmc: &BmcConfig, row: &ServerRow) -> bool {

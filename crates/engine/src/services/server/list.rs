@@ -3,7 +3,7 @@
 use super::view;
 use crate::{ChannelIndexes, Engine, Error};
 use muster_api::provisioning::{server::Server, status::ServerStatus};
-use muster_store::tables::servers::{self, ServerRow};
+use muster_store::tables::servers::{self, Server as ServerRow};
 
 /// What to list.
 #[derive(Debug, Clone, Default)]
@@ -33,23 +33,20 @@ pub async fn page(
 /// # Errors
 /// The store's.
 pub async fn names(engine: &Engine, filter: &Filter) -> Result<Vec<String>, Error> {
-    let keys = engine.store().read(servers::keys).await?;
-    let mut names: Vec<String> = keys
-        .into_iter()
-        .filter(|k| filter.status.is_none_or(|s| k.status == s.as_str()))
-        .filter(|k| filter.cluster.is_none() || k.cluster == filter.cluster)
-        .map(|k| k.name)
-        .collect();
-    names.sort_unstable();
-    Ok(names)
+    let filter = stored(filter, "");
+    let keys = engine.store().read(move |tx| servers::keys(tx, &filter, i64::MAX)).await?;
+    Ok(keys.into_iter().map(|k| k.name).collect())
 }
 
 async fn rows(engine: &Engine, filter: &Filter, after: &str, limit: i64) -> Result<Vec<ServerRow>, Error> {
-    let filter = servers::Filter {
+    let filter = stored(filter, after);
+    Ok(engine.store().read(move |tx| servers::list(tx, &filter, limit)).await?)
+}
+
+fn stored(filter: &Filter, after: &str) -> servers::Filter {
+    servers::Filter {
         status: filter.status.map(|s| s.as_str().to_owned()),
         cluster: filter.cluster.clone(),
-        after: after.to_owned(),
-        limit,
-    };
-    Ok(engine.store().read(move |tx| servers::list(tx, &filter)).await?)
+        after: (!after.is_empty()).then(|| after.to_owned()),
+    }
 }

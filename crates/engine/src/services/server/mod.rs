@@ -18,7 +18,7 @@ use crate::{Engine, Error};
 use muster_api::provisioning::server::Server;
 use muster_store::{
     StoreError,
-    tables::servers::{self, ServerRow},
+    tables::servers::{self, Server as ServerRow},
 };
 
 /// The stored record.

@@ -11,11 +11,11 @@ use muster_api::{
     },
     time::Time,
 };
-use muster_domain::server::Enrolment;
+use muster_domain::server::enrolment::Enrolment;
 use muster_store::{
     StoreError, Tx,
     tables::{
-        servers::{self, ServerRow},
+        servers::{self, Server as ServerRow},
         tokens::{self, ConsumeError},
     },
 };
@@ -113,7 +113,7 @@ impl Newcomer {
         };
         let (system_uuid, machine_key) = (identity(&self.post.system_uuid), identity(&self.post.machine_id));
         let known = servers::find_by_identity(tx, system_uuid.as_deref(), machine_key.as_deref())?;
-        match known {
+        match known.into_iter().next() {
             None => self.create(tx, channel, system_uuid, machine_key),
             Some(row) => self.replace(tx, row, channel),
         }
@@ -162,17 +162,18 @@ impl Newcomer {
         if !same && (alive || row.cluster.is_some()) {
             return Ok(Outcome::Takeover { id: row.id, name: row.name });
         }
-        let (generation, action) = (row.generation, if same { "server.register-again" } else { "server.register" });
+        let action = if same { "server.register-again" } else { "server.register" };
         row.connection_url.clone_from(&self.post.connection_url);
         row.certificate = Some(self.certificate.clone());
         row.fingerprint = Some(self.fingerprint.clone());
         row.channel = channel;
         row.last_updated = self.now.micros();
-        row.last_seen = self.now.micros();
         row.system_uuid = row.system_uuid.or_else(|| identity(&self.post.system_uuid));
         row.machine_key = row.machine_key.or_else(|| identity(&self.post.machine_id));
-        tracking::put(&mut row, &self.pending());
-        servers::update(tx, &row, Some(generation))?;
+        servers::update(tx, &row)?;
+        let mut observation = tracking::observation(&row, &self.pending());
+        observation.last_seen = Some(self.now.micros());
+        servers::update_observation(tx, &row.id, row.observed, &observation)?;
         audit::append(tx, &audit::by(self.now.micros(), &self.actor(), action, "server", &row.name))?;
         Ok(Outcome::Registered(row.id))
     }

@@ -21,7 +21,6 @@ pub async fn self_update(engine: &Engine, fingerprint: String, report: ServerSel
         let mut row = servers::get_by_certificate(tx, &wanted)?.ok_or(StoreError::NotFound)?;
         let Some(cause) = cause else { return Ok(None) };
         let step = after_self_update(&tracking::enrolment(&row), cause, now.0);
-        let generation = row.generation;
         if step.takes_url {
             row.connection_url.clone_from(&report.connection_url);
         }
@@ -30,9 +29,11 @@ pub async fn self_update(engine: &Engine, fingerprint: String, report: ServerSel
             versions.os.needs_reboot = false;
             row.version_data = serde_json::to_string(&versions).unwrap_or_default();
         }
-        row.last_updated = now.micros();
-        tracking::put(&mut row, &step.enrolment);
-        servers::update(tx, &row, Some(generation))?;
+        let mut observation = tracking::observation(&row, &step.enrolment);
+        observation.connection_url = step.takes_url.then(|| row.connection_url.clone());
+        observation.version_data = observation.version_data.or_else(|| step.reboot_done.then(|| row.version_data.clone()));
+        observation.last_updated = Some(now.micros());
+        servers::update_observation(tx, &row.id, row.observed, &observation)?;
         if step.changed {
             let actor = crate::Actor(format!("machine:{}", row.name));
             let mut entry = audit::entry(now.micros(), &actor, "server.report", "server", &row.name);

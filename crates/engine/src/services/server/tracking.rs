@@ -9,10 +9,10 @@ use muster_api::{
     time::Time,
 };
 use muster_domain::server::{
-    Enrolment, Failure,
+    enrolment::{Enrolment, Failure},
     version::{Installed, InstalledApplication, InstalledOs, UpdateGoal},
 };
-use muster_store::tables::servers::ServerRow;
+use muster_store::tables::servers::{Observation, Server as ServerRow};
 use serde::{Deserialize, Serialize};
 
 /// What is kept of a status beside its columns.
@@ -41,24 +41,33 @@ pub fn enrolment(row: &ServerRow) -> Enrolment {
     enrolment
 }
 
-/// Writes the status machine's decision back into a row.
-pub fn put(row: &mut ServerRow, enrolment: &Enrolment) {
-    row.status = enrolment.status.as_str().into();
-    row.status_detail = enrolment.detail.as_str().into();
-    row.last_status_updated = enrolment.since.as_microsecond();
-    row.boot_at = enrolment.boot_at.map(|at| at.as_microsecond());
-    row.failures = i64::from(enrolment.failures);
+/// What to write of the status machine's decision; documents are added by whoever collected them.
+pub fn observation(row: &ServerRow, enrolment: &Enrolment) -> Observation {
     let tracking = Tracking {
         last_failure: enrolment.last_failure.clone(),
         seen_away: enrolment.seen_away,
         goal: enrolment.goal.clone(),
     };
     let idle = tracking.last_failure.is_none() && !tracking.seen_away && tracking.goal.is_none();
-    row.failure_reason = if idle { None } else { serde_json::to_string(&tracking).ok() };
     let mut versions = versions(row);
-    if set_maintenance(&mut versions, enrolment.maintenance) {
-        row.version_data = serde_json::to_string(&versions).unwrap_or_default();
+    let maintained = set_maintenance(&mut versions, enrolment.maintenance);
+    Observation {
+        status: enrolment.status.as_str().into(),
+        status_detail: enrolment.detail.as_str().into(),
+        last_status_updated: Some(enrolment.since.as_microsecond()),
+        boot_at: enrolment.boot_at.map(|at| at.as_microsecond()),
+        failures: i64::from(enrolment.failures),
+        failure_reason: if idle { None } else { serde_json::to_string(&tracking).ok() },
+        version_data: if maintained { serde_json::to_string(&versions).ok() } else { None },
+        ..Observation::default()
     }
+}
+
+/// Sets status and detail of a row that is about to be inserted.
+pub fn put(row: &mut ServerRow, enrolment: &Enrolment) {
+    row.status = enrolment.status.as_str().into();
+    row.status_detail = enrolment.detail.as_str().into();
+    row.last_status_updated = enrolment.since.as_microsecond();
 }
 
 fn set_maintenance(versions: &mut VersionData, maintenance: Maintenance) -> bool {

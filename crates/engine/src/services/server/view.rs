@@ -13,7 +13,7 @@ use muster_domain::server::{
     update_state::{UpdateInputs, recommended_action, update_state},
     version::{ChannelIndex, compute},
 };
-use muster_store::tables::servers::ServerRow;
+use muster_store::tables::servers::Server as ServerRow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -79,8 +79,8 @@ pub fn view(row: &ServerRow, channel: &ChannelIndex) -> Result<Server, Error> {
         last_updated: time(row.last_updated),
         last_seen: time(row.last_seen),
         system_state_is_trusted: trusted,
-        update_status: update_state(&inputs).as_str().into(),
-        recommended_action: recommended_action(&inputs).as_str().into(),
+        update_status: update_state(inputs).as_str().into(),
+        recommended_action: recommended_action(inputs).as_str().into(),
         status_reason: enrolment.last_failure.map(|f| format!("{}: {}", f.what.text(), f.how)).unwrap_or_default(),
     })
 }
@@ -100,7 +100,10 @@ pub fn document(row: &ServerRow, part: &str) -> Result<Box<RawValue>, Error> {
 /// Management controller access with its password masked.
 pub fn bmc(row: &ServerRow) -> BmcConfig {
     let mut bmc: BmcConfig = serde_json::from_str(&row.bmc).unwrap_or_default();
-    bmc.password = if row.bmc_password.is_some() { MASK.into() } else { String::new() };
+    // Whether there is a password is kept beside it, readable: the mask itself.
+    if !bmc.password.is_empty() {
+        bmc.password = MASK.into();
+    }
     bmc
 }
 
