@@ -79,6 +79,8 @@ pub struct FleetOptions {
     pub boot_spread: Duration,
     /// The time at which the fleet begins; certificates are valid from an hour before.
     pub now: SystemTime,
+    /// Where everything that happens is told. Subscribe before the start to miss nothing.
+    pub events: broadcast::Sender<FleetEvent>,
 }
 
 impl FleetOptions {
@@ -96,6 +98,7 @@ impl FleetOptions {
             timing: Timing::default(),
             boot_spread: Duration::ZERO,
             now,
+            events: broadcast::channel(8192).0,
         }
     }
 }
@@ -132,8 +135,11 @@ impl Drop for Fleet {
 impl Fleet {
     /// Makes all machines and switches them on.
     pub async fn start(options: FleetOptions) -> Result<Self, SimError> {
-        let (events, _) = broadcast::channel(8192);
-        let fleet = Self { machines: Vec::with_capacity(options.count), events, stop: CancellationToken::new() };
+        let fleet = Self {
+            machines: Vec::with_capacity(options.count),
+            events: options.events.clone(),
+            stop: CancellationToken::new(),
+        };
         let faults = fault::assign(options.seed, options.count, &options.faults);
         let epoch = options.now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let began = Instant::now();

@@ -91,8 +91,8 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
 
 async fn watch(options: FleetOptions, available: Option<String>) -> Result<(), Box<dyn std::error::Error>> {
     let (count, bind) = (options.count, options.bind);
+    let mut events = options.events.subscribe();
     let fleet = Fleet::start(options).await?;
-    let mut events = fleet.events();
     if let Some(version) = available {
         fleet.publish(&version);
     }
