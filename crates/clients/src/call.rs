@@ -29,7 +29,7 @@ pub struct CallError {
     pub method: Method,
     /// `https://host:port` or `unix:/path`.
     pub address: String,
-    /// Path and query.
+    /// Path without its query, which may carry a secret such as a registration token.
     pub path: String,
     /// What went wrong.
     #[source]

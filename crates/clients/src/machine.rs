@@ -272,7 +272,7 @@ impl Machine {
         CallError {
             method: method.clone(),
             address: self.endpoint.address().to_owned(),
-            path: path.to_owned(),
+            path: path.split_once('?').map_or(path, |(path, _)| path).to_owned(),
             failure,
         }
     }

@@ -1,1 +1,21 @@
-//! placeholder
+//! A fleet in a box: simulated IncusOS servers that register, are polled, updated, evacuated, rebooted and wiped over
+//! real TLS, thousands in one process, with seeded faults.
+//!
+//! - [`model`] what a machine does, pure, with the time as a parameter
+//! - [`documents`] what it says about itself
+//! - [`fault`] how machines go wrong, and which ones
+//! - [`wire`] TLS and HTTP in front of a model
+//! - [`boot`] what a machine asks of the center
+//! - [`fleet`] all of them together
+
+pub mod boot;
+pub mod documents;
+pub mod fault;
+pub mod fleet;
+pub mod member;
+pub mod model;
+pub mod spec;
+pub mod wire;
+
+pub use fault::Fault;
+pub use fleet::{Bind, CenterOptions, Fleet, FleetOptions};

@@ -75,9 +75,9 @@ async fn a_call_on_a_new_connection_is_never_repeated() {
 async fn silence_ends_with_the_deadline() {
     let peer = Peer::start(|_, _| Act::Hang).await;
     let machine = peer.machine();
-    let error = machine.request(Method::GET, "/", None, Duration::from_millis(200)).await.unwrap_err();
+    let error = machine.request(Method::GET, "/a?token=secret", None, Duration::from_millis(200)).await.unwrap_err();
     assert!(matches!(error.failure, Failure::Timeout), "{error}");
-    assert_eq!(error.to_string(), format!("GET {}/: no answer in time", peer.address));
+    assert_eq!(error.to_string(), format!("GET {}/a: no answer in time", peer.address));
 }
 
 #[tokio::test]
