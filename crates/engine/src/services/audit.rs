@@ -8,7 +8,7 @@ use muster_store::{
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-pub use audit::Entry;
+pub use audit::{Entry, Verdict};
 
 /// A token's UUID is the secret itself: entries carry a digest that an operator who knows the token can find again.
 pub fn token_name(uuid: Uuid) -> String {
@@ -61,13 +61,13 @@ pub fn append(tx: &mut Tx<'_>, entry: &Entry) -> Result<(), StoreError> {
 /// # Errors
 /// The store's.
 pub async fn list(engine: &Engine, after: i64, limit: i64) -> Result<Vec<Record>, Error> {
-    Ok(engine.store().read(move |tx| audit::list(tx, after, limit)).await?)
+    Ok(engine.store().read(move |tx| audit::list(tx, &audit::Filter::default(), after, limit)).await?)
 }
 
-/// Recomputes the chain; the first broken entry, if any.
+/// Recomputes the chain.
 ///
 /// # Errors
 /// The store's.
-pub async fn verify(engine: &Engine) -> Result<Option<i64>, Error> {
+pub async fn verify(engine: &Engine) -> Result<Verdict, Error> {
     Ok(engine.store().read(audit::verify).await?)
 }

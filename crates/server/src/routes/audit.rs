@@ -2,7 +2,7 @@
 
 use crate::{App, answer::Sync, error::ApiError, params::Params};
 use axum::extract::State;
-use muster_engine::services::audit as service;
+use muster_engine::services::audit::{self as service, Verdict};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -16,9 +16,9 @@ pub struct AuditEntry {
     action: String,
     object_kind: String,
     object: String,
-    from: String,
-    to: String,
-    reason: String,
+    from: Option<String>,
+    to: Option<String>,
+    reason: Option<String>,
     operation: Option<String>,
     hash: String,
 }
@@ -51,6 +51,8 @@ pub async fn list(State(app): State<App>, params: Params) -> Result<Sync<Vec<Aud
 pub struct AuditVerdict {
     /// Whether every entry fits the one before.
     intact: bool,
+    /// How many there are, when intact.
+    entries: Option<i64>,
     /// The first that does not.
     broken_at: Option<i64>,
 }
@@ -58,6 +60,8 @@ pub struct AuditVerdict {
 /// Recomputes the whole chain.
 #[utoipa::path(post, path = "/1.0/audit/:verify", tag = "audit", responses((status = 200, body = AuditVerdict)))]
 pub async fn verify(State(app): State<App>) -> Result<Sync<AuditVerdict>, ApiError> {
-    let broken_at = service::verify(&app.engine).await?;
-    Ok(Sync(AuditVerdict { intact: broken_at.is_none(), broken_at }))
+    Ok(Sync(match service::verify(&app.engine).await? {
+        Verdict::Intact(entries) => AuditVerdict { intact: true, entries: Some(entries), broken_at: None },
+        Verdict::Broken(seq) => AuditVerdict { intact: false, entries: None, broken_at: Some(seq) },
+    }))
 }

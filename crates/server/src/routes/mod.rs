@@ -6,6 +6,7 @@ mod collections;
 mod internal;
 mod root;
 mod system;
+mod token_seeds;
 mod tokens;
 mod updates;
 mod warnings;
@@ -50,6 +51,13 @@ pub fn build(app: App) -> (Router, utoipa::openapi::OpenApi, Vec<Permission>) {
         .add(EDIT, routes!(tokens::update))
         .add(DELETE, routes!(tokens::delete))
         .add(VIEW, routes!(tokens::provider_config))
+        .add(VIEW, routes!(token_seeds::list))
+        .add(CREATE, routes!(token_seeds::create))
+        .add(Access::Handler, routes!(token_seeds::get))
+        .add(EDIT, routes!(token_seeds::update))
+        .add(DELETE, routes!(token_seeds::delete))
+        .add(VIEW, routes!(token_seeds::prepare))
+        .add(VIEW, routes!(token_seeds::prepared))
         .add(VIEW, routes!(channels::list))
         .add(CREATE, routes!(channels::create))
         .add(VIEW, routes!(channels::get))

@@ -1,0 +1,155 @@
+//! `/1.0/provisioning/tokens/{uuid}/seeds`, and images made with seeds (`servers.md` 4).
+
+use crate::{
+    App,
+    answer::{Created, Empty, Sync, Tagged, etag, if_match},
+    body::Strict,
+    caller::Caller,
+    error::ApiError,
+    params::{Params, PathName, PathUuid},
+};
+use axum::{
+    Extension,
+    extract::State,
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
+use muster_api::provisioning::seed::{TokenImagePost, TokenSeed, TokenSeedPost, TokenSeedPut};
+use muster_engine::{
+    Error,
+    services::{token, token_seed, update},
+};
+use uuid::Uuid;
+
+/// The reference's form: a path that does not exist, which clients do not follow.
+fn url(token: Uuid, name: &str) -> String {
+    format!("/1.0/provisioning/tokens/{token}/images/{name}")
+}
+
+fn tag(seed: &TokenSeed, generation: i64) -> String {
+    etag("token-seed", &format!("{}/{}", seed.token_uuid, seed.name), generation)
+}
+
+/// Seeds of a token: URLs, or objects with `recursion=1`.
+#[utoipa::path(get, path = "/1.0/provisioning/tokens/{uuid}/seeds", tag = "tokens",
+    params(("uuid" = Uuid, Path), ("recursion" = Option<i64>, Query)), responses((status = 200, body = Vec<TokenSeed>)))]
+pub async fn list(State(app): State<App>, PathUuid(uuid): PathUuid, params: Params) -> Result<Response, ApiError> {
+    let names = token_seed::names(&app.engine, uuid).await?;
+    if !params.recursion() {
+        return Ok(Sync(names.iter().map(|n| url(uuid, n)).collect::<Vec<_>>()).into_response());
+    }
+    let mut seeds = Vec::new();
+    for name in names {
+        seeds.push(token_seed::get(&app.engine, uuid, name).await?.0);
+    }
+    Ok(Sync(seeds).into_response())
+}
+
+/// Makes a seed.
+#[utoipa::path(post, path = "/1.0/provisioning/tokens/{uuid}/seeds", tag = "tokens",
+    params(("uuid" = Uuid, Path)), request_body = TokenSeedPost, responses((status = 201), (status = 400)))]
+pub async fn create(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    PathUuid(uuid): PathUuid,
+    Strict(post): Strict<TokenSeedPost>,
+) -> Result<Created<()>, ApiError> {
+    let location = url(uuid, &post.name);
+    token_seed::create(&app.engine, &caller.actor(), uuid, post).await?;
+    Ok(Created(location, ()))
+}
+
+/// One seed; with `type` an image made with it. A public one may be read by anybody.
+#[utoipa::path(get, path = "/1.0/provisioning/tokens/{uuid}/seeds/{name}", tag = "tokens",
+    params(("uuid" = Uuid, Path), ("name" = String, Path), ("type" = Option<String>, Query)),
+    responses((status = 200, body = TokenSeed), (status = 403), (status = 404)))]
+pub async fn get(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    PathUuid(uuid): PathUuid,
+    PathName(name): PathName,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let (seed, generation) = token_seed::get(&app.engine, uuid, name).await?;
+    if !seed.public && !caller.trusted() {
+        return Err(ApiError::forbidden("the seed is not public: User does not have entitlement \"can_view\" on object \"server:operations-center\""));
+    }
+    if params.get("type").is_empty() {
+        return Ok(Tagged(tag(&seed, generation), seed).into_response());
+    }
+    image(&app, params.get("type"), params.get("architecture"), &app.engine.settings().updates.updates_default_channel).await
+}
+
+/// Replaces a seed.
+#[utoipa::path(put, path = "/1.0/provisioning/tokens/{uuid}/seeds/{name}", tag = "tokens",
+    params(("uuid" = Uuid, Path), ("name" = String, Path)), request_body = TokenSeedPut,
+    responses((status = 201), (status = 404), (status = 412)))]
+pub async fn update(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    PathUuid(uuid): PathUuid,
+    PathName(name): PathName,
+    headers: HeaderMap,
+    Strict(put): Strict<TokenSeedPut>,
+) -> Result<Created<()>, ApiError> {
+    let (old, generation) = token_seed::get(&app.engine, uuid, name.clone()).await?;
+    if_match(&headers, &tag(&old, generation))?;
+    token_seed::update(&app.engine, &caller.actor(), uuid, name.clone(), put, Some(generation)).await?;
+    Ok(Created(url(uuid, &name), ()))
+}
+
+/// Removes a seed.
+#[utoipa::path(delete, path = "/1.0/provisioning/tokens/{uuid}/seeds/{name}", tag = "tokens",
+    params(("uuid" = Uuid, Path), ("name" = String, Path)), responses((status = 200), (status = 404)))]
+pub async fn delete(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    PathUuid(uuid): PathUuid,
+    PathName(name): PathName,
+) -> Result<Empty, ApiError> {
+    token_seed::delete(&app.engine, &caller.actor(), uuid, name).await?;
+    Ok(Empty)
+}
+
+/// Prepares an image. Checks what was asked for; this version has no images to make one of.
+#[utoipa::path(post, path = "/1.0/provisioning/tokens/{uuid}/image", tag = "tokens",
+    params(("uuid" = Uuid, Path)), request_body = TokenImagePost, responses((status = 400), (status = 404)))]
+pub async fn prepare(
+    State(app): State<App>,
+    PathUuid(uuid): PathUuid,
+    Strict(post): Strict<TokenImagePost>,
+) -> Result<Response, ApiError> {
+    check(&post.image_type, &post.architecture)?;
+    let (token, _) = token::get(&app.engine, uuid).await?;
+    image(&app, &post.image_type, &post.architecture, &token.channel).await
+}
+
+/// A prepared image: none can be.
+#[utoipa::path(get, path = "/1.0/provisioning/tokens/{uuid}/image/{image}", tag = "tokens",
+    params(("uuid" = Uuid, Path), ("image" = Uuid, Path)), responses((status = 404)))]
+pub async fn prepared(
+    PathUuid(_): PathUuid,
+    axum::extract::Path((_, image)): axum::extract::Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    let image = crate::params::uuid(&image)?;
+    Err(Error::NotFound(format!("prepared image {image}")).into())
+}
+
+fn check(kind: &str, architecture: &str) -> Result<(), ApiError> {
+    if !matches!(kind, "iso" | "raw") {
+        return Err(ApiError::bad_request(format!("type {kind:?} must be iso or raw")));
+    }
+    if !matches!(architecture, "" | "x86_64" | "aarch64") {
+        return Err(ApiError::bad_request(format!("architecture {architecture:?} must be x86_64 or aarch64")));
+    }
+    Ok(())
+}
+
+async fn image(app: &App, kind: &str, architecture: &str, channel: &str) -> Result<Response, ApiError> {
+    check(kind, architecture)?;
+    let ready = update::in_channel(&app.engine, channel.to_owned()).await?;
+    match ready.iter().find(|u| u.update_status == "ready") {
+        None => Err(Error::NotFound(format!("no update is ready in channel {channel:?}, so there is no image to seed")).into()),
+        Some(_) => Err(ApiError::not_offered("this version keeps no update files, so it cannot make images")),
+    }
+}
