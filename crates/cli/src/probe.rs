@@ -84,3 +84,37 @@ pub(crate) async fn certificate(url: &url::Url) -> Result<CertificateDer<'static
         Err(_) => unreachable(&"no answer in time"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use muster_clients::tls::{Curve, Identity, Kind};
+
+    #[tokio::test]
+    async fn sees_the_certificate_of_an_unknown_center() {
+        let kind = Kind::Server { names: vec!["localhost".into()] };
+        let identity = Identity::generate(&kind, Curve::P256, "test", crate::clock::system()).unwrap();
+        let key = identity.credentials().unwrap().certified_key();
+        let config = rustls::ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(key)));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = url::Url::parse(&format!("https://{}", listener.local_addr().unwrap())).unwrap();
+        let server = tokio::spawn(async move {
+            let (tcp, _) = listener.accept().await.unwrap();
+            tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(tcp).await.is_ok()
+        });
+        assert_eq!(certificate(&url).await.unwrap(), identity.leaf().unwrap());
+        assert!(!server.await.unwrap(), "the handshake must not be finished");
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_unreachable() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = url::Url::parse(&format!("https://{}", listener.local_addr().unwrap())).unwrap();
+        drop(listener);
+        assert!(matches!(certificate(&url).await, Err(Error::Unreachable { .. })));
+    }
+}

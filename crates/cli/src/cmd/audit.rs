@@ -4,21 +4,27 @@ use super::items;
 use crate::args::{ListArgs, ShowArgs};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::output::{List, Order, document, show};
-use crate::remote::ApiPath;
+use crate::output::{List, Order, ShowFormat, show};
+use crate::remote::{ApiPath, Remote};
 use crate::text::{field, time_field};
 use clap::Subcommand;
 use serde_json::Value;
 
+/// Entries asked for at once.
+const PAGE: u32 = 1000;
+
 /// `audit`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audit {
-    /// List the audit trail
+    /// List the audit trail, oldest first
     #[command(visible_alias = "ls")]
     List {
-        /// At most so many entries
-        #[arg(long)]
-        limit: Option<u32>,
+        /// At most so many entries; all by default
+        #[arg(long, default_value_t = u32::MAX, hide_default_value = true)]
+        limit: u32,
+        /// Only entries after this number
+        #[arg(long, default_value_t = 0)]
+        after: i64,
         /// Format.
         #[command(flatten)]
         list: ListArgs,
@@ -35,27 +41,51 @@ pub(crate) enum Audit {
 pub(crate) async fn run(ctx: &Context, command: Audit) -> Result {
     let remote = ctx.remote()?;
     match command {
-        Audit::List { limit, list } => {
-            let limit = limit.map(|n| n.to_string());
-            let path = ApiPath::of(&["audit"]).recursive().maybe("limit", limit.as_deref());
-            let raw = remote.get(&path).await?;
+        Audit::List { limit, after, list } => {
+            let raw = Value::Array(entries(&remote, limit, after).await?);
             ctx.print(&rows(&raw).render(list.format));
             Ok(())
         }
         Audit::Verify { show: args } => {
-            let raw = remote.get(&ApiPath::of(&["audit", ":verify"])).await?;
-            ctx.print(&show(args.format, &raw, || document(&raw)));
-            verdict(&raw)
+            let raw = remote.post(&ApiPath::of(&["audit", ":verify"]), None).await?.metadata;
+            let verdict = verdict(&raw);
+            if verdict.is_ok() || args.format != ShowFormat::Human {
+                ctx.print(&show(args.format, &raw, || format!("Intact: {} entries\n", field(&raw, "entries"))));
+            }
+            verdict
         }
     }
 }
 
-/// The trail is sound unless the center says otherwise.
+/// Up to `limit` entries, page by page.
+async fn entries(remote: &Remote, limit: u32, after: i64) -> Result<Vec<Value>> {
+    let (mut all, mut left, mut cursor) = (Vec::new(), limit, after);
+    while left > 0 {
+        let wanted = left.min(PAGE);
+        let path = ApiPath::of(&["audit"]).query("cursor", &cursor.to_string()).query("limit", &wanted.to_string());
+        let page = remote.get(&path).await?;
+        let page = items(&page);
+        let last = page.last().and_then(|entry| entry["seq"].as_i64()).filter(|seq| *seq > cursor);
+        let got = u32::try_from(page.len()).unwrap_or(u32::MAX);
+        all.extend_from_slice(page);
+        match last {
+            Some(seq) if got >= wanted => cursor = seq,
+            _ => break,
+        }
+        left = left.saturating_sub(got);
+    }
+    Ok(all)
+}
+
+/// Sound only if the center says so.
 fn verdict(raw: &Value) -> Result {
-    match raw.get("valid") {
+    match raw.get("intact") {
         Some(Value::Bool(true)) => Ok(()),
-        Some(Value::Bool(false)) => Err(Error::Failed("The audit trail was tampered with".into())),
-        _ => Err(Error::Server("the answer does not say whether the audit trail is valid".into())),
+        Some(Value::Bool(false)) => Err(Error::Failed(format!(
+            "The audit trail is broken at entry {}: it was changed, taken out or put in",
+            field(raw, "broken_at")
+        ))),
+        _ => Err(Error::Server("the answer does not say whether the audit trail is intact".into())),
     }
 }
 
@@ -98,8 +128,9 @@ mod tests {
 
     #[test]
     fn a_verdict_is_needed() {
-        assert!(verdict(&json!({"valid": true, "entries": 3})).is_ok());
-        assert!(verdict(&json!({"valid": false})).is_err());
+        assert!(verdict(&json!({"intact": true, "entries": 3, "broken_at": null})).is_ok());
+        let broken = verdict(&json!({"intact": false, "entries": null, "broken_at": 7})).unwrap_err();
+        assert!(broken.to_string().contains("entry 7"), "{broken}");
         assert!(verdict(&json!({})).is_err());
     }
 }

@@ -34,7 +34,7 @@ pub(crate) enum ServerSystem {
         /// Which.
         #[command(flatten)]
         target: Target,
-        /// Update the operating system; without it, too: there is nothing else to choose
+        /// Update the operating system, and with it the applications; this is done without the flag, too
         #[arg(long)]
         os: bool,
     },
