@@ -1,0 +1,168 @@
+//! `provisioning server system` (cli.md 7.6).
+
+use super::server::path;
+use super::server_text::on_its_drives;
+use crate::args::{ShowArgs, YesArgs};
+use crate::context::{Context, Loss};
+use crate::edit::{Document, Keys, edit, read_free};
+use crate::error::Result;
+use crate::output::{ShowFormat, show};
+use crate::remote::Remote;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+/// `provisioning server system`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServerSystem {
+    /// Move the workloads off a server
+    Evacuate(Target),
+    /// Bring the workloads back to a server
+    Restore(Target),
+    /// Reboot a server
+    Reboot(Target),
+    /// Switch a server off
+    Poweroff {
+        /// Which.
+        #[command(flatten)]
+        target: Target,
+        /// Consent.
+        #[command(flatten)]
+        yes: YesArgs,
+    },
+    /// Update a server
+    Update {
+        /// Which.
+        #[command(flatten)]
+        target: Target,
+        /// Update the operating system, and with it the applications; this is done without the flag, too
+        #[arg(long)]
+        os: bool,
+    },
+    /// Wipe a server and let it register again
+    FactoryReset {
+        /// Name of the server
+        name: String,
+        /// UUID of the token to register with; a new one by default
+        token: Option<String>,
+        /// Name of a seed of that token
+        seed: Option<String>,
+        /// Consent.
+        #[command(flatten)]
+        yes: YesArgs,
+    },
+    /// Network configuration of a server
+    #[command(subcommand)]
+    Network(Resource),
+    /// Storage configuration of a server
+    #[command(subcommand)]
+    Storage(Resource),
+}
+
+/// A server, and whether to insist.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// Name of the server
+    name: String,
+    /// Even while its cluster is being updated
+    #[arg(long)]
+    force: bool,
+}
+
+/// `network` and `storage`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Resource {
+    /// Edit the configuration as YAML
+    Edit {
+        /// Name of the server
+        name: String,
+    },
+    /// Show configuration and state
+    Show {
+        /// Name of the server
+        name: String,
+        /// Format.
+        #[command(flatten)]
+        show: ShowArgs,
+    },
+}
+
+/// Runs it.
+pub(crate) async fn run(ctx: &Context, remote: &Remote, command: ServerSystem) -> Result {
+    match command {
+        ServerSystem::Evacuate(target) => act(remote, &target, ":evacuate", None).await,
+        ServerSystem::Restore(target) => act(remote, &target, ":restore", None).await,
+        ServerSystem::Reboot(target) => act(remote, &target, ":reboot", None).await,
+        ServerSystem::Update { target, os: _ } => {
+            // Without the trigger the machine stays in "updating" for ever (servers.md 18, 9).
+            let body = json!({"os": {"name": "os", "trigger_update": true}, "applications": []});
+            act(remote, &target, ":update", Some(&body)).await
+        }
+        ServerSystem::Poweroff { target, yes } => {
+            if ctx.must_confirm(yes.yes) {
+                let lost = vec!["everything that runs on it stops, unless it was evacuated".to_owned()];
+                ctx.confirm(&Loss { action: format!("switch off server {}", target.name), lost })?;
+            }
+            act(remote, &target, ":poweroff", None).await
+        }
+        ServerSystem::FactoryReset { name, token, seed, yes } => {
+            if ctx.must_confirm(yes.yes) {
+                let server = remote.get(&path(&name, &[])).await?;
+                ctx.confirm(&Loss { action: format!("wipe server {name}"), lost: on_its_drives(&server) })?;
+            }
+            let path = path(&name, &["system", ":factory-reset"])
+                .maybe("token", token.as_deref())
+                .maybe("tokenSeedName", seed.as_deref());
+            remote.post(&path, None).await.map(drop)
+        }
+        ServerSystem::Network(command) => resource(ctx, remote, "network", command).await,
+        ServerSystem::Storage(command) => resource(ctx, remote, "storage", command).await,
+    }
+}
+
+async fn act(remote: &Remote, target: &Target, verb: &str, body: Option<&Value>) -> Result {
+    remote.post(&path(&target.name, &["system", verb]).flag("force", target.force), body).await.map(drop)
+}
+
+async fn resource(ctx: &Context, remote: &Remote, kind: &str, command: Resource) -> Result {
+    match command {
+        Resource::Show { name, show: args } => {
+            let raw = remote.get(&path(&name, &["system", kind])).await?;
+            let format = if args.format == ShowFormat::Human { ShowFormat::Yaml } else { args.format };
+            ctx.print(&show(format, &raw, String::new));
+            Ok(())
+        }
+        Resource::Edit { name } => {
+            let document = Document {
+                title: format!("the {kind} configuration of server {name}"),
+                keys: &[],
+                read: read_config,
+                open: |object| object.get("config").cloned().unwrap_or_else(|| json!({})),
+            };
+            edit(ctx, remote, &path(&name, &["system", kind]), &document).await
+        }
+    }
+}
+
+/// The inner document as the editor shows it, or the wrapped one as `show` prints it.
+fn read_config(text: &str, keys: Keys) -> Result<Value, String> {
+    let document = read_free(text, keys)?;
+    let inner = match document.get("config") {
+        Some(config) => config.clone(),
+        None => document,
+    };
+    if inner.is_object() { Ok(json!({"config": inner})) } else { Err("config must be a map of keys".into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_a_configuration_are_taken() {
+        let want = json!({"config": {"dns": {"hostname": "m1"}}});
+        assert_eq!(read_config("dns:\n  hostname: m1\n", Keys::Strict).unwrap(), want);
+        let shown = "config:\n  dns:\n    hostname: m1\nstate:\n  interfaces: {}\n";
+        assert_eq!(read_config(shown, Keys::Strict).unwrap(), want);
+        assert!(read_config("config: text\n", Keys::Strict).is_err());
+    }
+}

@@ -1,0 +1,259 @@
+//! The program as a whole, against a peer on a unix socket that answers what it is told to.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of a test file are test code, too")]
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+
+/// Request line and body, as they came in.
+type Seen = Arc<Mutex<Vec<(String, String)>>>;
+
+struct Bed {
+    scratch: tempfile::TempDir,
+    seen: Seen,
+}
+
+/// A success that carries `metadata`.
+fn ok(metadata: &str) -> (u16, &'static str, String) {
+    (200, "", envelope("sync", 0, "", metadata))
+}
+
+fn refused(code: u16, text: &str) -> (u16, &'static str, String) {
+    (code, "", envelope("error", code, text, "null"))
+}
+
+fn envelope(kind: &str, code: u16, error: &str, metadata: &str) -> String {
+    format!(
+        r#"{{"type":"{kind}","status":"","status_code":200,"operation":"","error_code":{code},"error":"{error}","metadata":{metadata}}}"#
+    )
+}
+
+impl Bed {
+    /// A peer that gives these answers, one a request: status, further header, body.
+    fn answering(answers: impl Into<VecDeque<(u16, &'static str, String)>>) -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(scratch.path().join("unix.socket")).unwrap();
+        let (seen, mut answers) = (Seen::default(), answers.into());
+        let log = seen.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = BufReader::new(stream.unwrap());
+                while let Some(request) = receive(&mut stream) {
+                    log.lock().unwrap().push(request);
+                    let (status, header, body) = answers.pop_front().expect("one answer a request");
+                    let head = format!("HTTP/1.1 {status} X\r\n{header}Content-Length: {}\r\n\r\n{body}", body.len());
+                    stream.get_mut().write_all(head.as_bytes()).unwrap();
+                }
+            }
+        });
+        Self { scratch, seen }
+    }
+
+    fn run_as(&self, name: &str, line: &[&str], stdin: &str) -> Output {
+        let program: PathBuf = self.scratch.path().join(name);
+        if !program.exists() {
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_muster"), &program).unwrap();
+        }
+        let mut child = Command::new(program)
+            .args(line)
+            .env_clear()
+            .env("OPERATIONS_CENTER_DIR", self.scratch.path())
+            .env("OPERATIONS_CENTER_CONF", self.scratch.path().join("conf"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    fn run(&self, line: &str) -> (i32, String, String) {
+        said(self.run_as("muster", &line.split_whitespace().collect::<Vec<_>>(), ""))
+    }
+
+    fn official(&self, line: &str) -> (i32, String, String) {
+        said(self.run_as("operations-center", &line.split_whitespace().collect::<Vec<_>>(), ""))
+    }
+
+    fn requests(&self) -> Vec<String> {
+        self.seen.lock().unwrap().iter().map(|(line, _)| line.clone()).collect()
+    }
+
+    fn last_body(&self) -> serde_json::Value {
+        serde_json::from_str(&self.seen.lock().unwrap().last().unwrap().1).unwrap()
+    }
+}
+
+fn receive(stream: &mut impl BufRead) -> Option<(String, String)> {
+    let mut line = String::new();
+    stream.read_line(&mut line).ok().filter(|n| *n > 0)?;
+    let (mut header, mut length) = (String::new(), 0);
+    while stream.read_line(&mut header).ok()? > 2 {
+        if let Some(value) = header.to_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        header.clear();
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).ok()?;
+    let request = line.trim_end().trim_end_matches(" HTTP/1.1").to_owned();
+    Some((request, String::from_utf8(body).unwrap()))
+}
+
+fn said(output: Output) -> (i32, String, String) {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn lists_ask_for_objects_and_print_them_raw() {
+    let bed = Bed::answering([ok("[]"), ok("[]")]);
+    assert_eq!(bed.run("server ls -f json"), (0, "[]\n".into(), String::new()));
+    assert_eq!(bed.run("provisioning server list --status ready -f csv").0, 0);
+    assert_eq!(
+        bed.requests(),
+        ["GET /1.0/provisioning/servers?recursion=1", "GET /1.0/provisioning/servers?recursion=1&status=ready"]
+    );
+}
+
+#[test]
+fn exit_codes_tell_what_went_wrong_and_the_official_name_knows_one_only() {
+    let answers = || refused(404, "Failed to get server \\\"none\\\" by name");
+    let bed = Bed::answering([answers(), answers(), refused(403, "no"), refused(412, "changed")]);
+    let want = "Not found (Failed to get server \"none\" by name)\n";
+    assert_eq!(bed.run("server show none"), (3, String::new(), want.into()));
+    assert_eq!(bed.official("provisioning server show none"), (1, String::new(), want.into()));
+    assert_eq!(bed.run("server resync m1").0, 4);
+    assert_eq!(bed.run("server rename m1 m2").0, 5);
+    assert_eq!(bed.run("server nothing").0, 2);
+    assert_eq!(bed.run("server").0, 2);
+    assert_eq!(bed.official("provisioning server").0, 0);
+    assert_eq!(bed.run("server list --status x").0, 2);
+    let unreachable = Bed::answering([]);
+    std::fs::remove_file(unreachable.scratch.path().join("unix.socket")).unwrap();
+    assert_eq!(unreachable.run("server list").0, 8);
+}
+
+#[test]
+fn an_answer_of_something_else_is_named_by_its_status() {
+    let bed = Bed::answering([(404, "", "404 page not found\n".into())]);
+    let (code, _, error) = bed.run("query /1.0/nothing");
+    assert_eq!((code, error.as_str()), (3, "Received an error from the server: 404 Not Found\n"));
+}
+
+#[test]
+fn what_destroys_is_refused_without_a_terminal_unless_agreed() {
+    let server = r#"{"name":"m1","connection_url":"https://m1:8443","server_status":"ready","cluster":"c1"}"#;
+    let bed = Bed::answering([ok(server), ok("{}"), ok("{}")]);
+    let (code, _, error) = bed.run("server remove m1");
+    assert_eq!(code, 2);
+    assert!(error.contains("cluster c1") && error.contains("--yes"), "{error}");
+    assert_eq!(bed.run("server rm m1 --yes").0, 0);
+    assert_eq!(bed.official("provisioning server remove m1").0, 0);
+    assert_eq!(
+        bed.requests(),
+        [
+            "GET /1.0/provisioning/servers/m1",
+            "DELETE /1.0/provisioning/servers/m1",
+            "DELETE /1.0/provisioning/servers/m1"
+        ]
+    );
+}
+
+#[test]
+fn create_prints_the_identity_but_not_as_the_official_one() {
+    let created = || (201, "Location: /1.0/provisioning/tokens/u-1\r\n", envelope("sync", 0, "", "null"));
+    let bed = Bed::answering([created(), created(), created()]);
+    assert_eq!(bed.run("token add --uses 3"), (0, "u-1\n".into(), String::new()));
+    assert_eq!(bed.last_body()["uses_remaining"], 3);
+    assert_eq!(bed.run("token add -f json").1, "{\n  \"uuid\": \"u-1\"\n}\n");
+    assert_eq!(bed.official("provisioning token add"), (0, String::new(), String::new()));
+}
+
+#[test]
+fn edit_sends_standard_input_and_refuses_keys_that_mean_nothing() {
+    let bed = Bed::answering([ok("{}"), ok("{}")]);
+    let text = "log_level: INFO\nserver_registration_scriptlet: ''\n";
+    let output = bed.run_as("muster", &["system", "settings", "edit"], text);
+    assert_eq!(said(output), (0, String::new(), String::new()));
+    assert_eq!(bed.requests(), ["PUT /1.0/system/settings"]);
+    assert_eq!(bed.last_body(), serde_json::json!({"log_level": "INFO", "server_registration_scriptlet": ""}));
+    let output = bed.run_as("muster", &["system", "settings", "edit"], "loglevel: INFO\n");
+    let (code, _, error) = said(output);
+    assert!(code == 2 && error.contains("loglevel") && error.contains("log_level"), "{error}");
+    let output = bed.run_as("operations-center", &["system", "settings", "edit"], "loglevel: INFO\n");
+    assert_eq!(said(output).0, 0);
+}
+
+#[test]
+fn init_trusts_a_new_certificate_and_keeps_the_others() {
+    let settings = r#"{"trusted_tls_client_cert_fingerprints":["aa"],"oidc":{"issuer":"i"}}"#;
+    let bed = Bed::answering([ok(settings), ok("{}")]);
+    let (code, out, error) = bed.run("admin init");
+    assert_eq!((code, error.as_str()), (0, ""));
+    let body = bed.last_body();
+    let list = body["trusted_tls_client_cert_fingerprints"].as_array().unwrap();
+    assert_eq!((list.len(), &list[0], &body["oidc"]["issuer"]), (2, &"aa".into(), &"i".into()));
+    assert!(out.contains(list[1].as_str().unwrap()), "{out}");
+    assert!(bed.scratch.path().join("conf/client.key").exists());
+}
+
+#[test]
+fn an_operation_is_watched_to_its_end() {
+    let look = |status: &str, error: &str| {
+        ok(&format!(
+            r#"{{"id":"o","kind":"reboot","target":"m1","status":"{status}","reason":"","error":"{error}","steps":[{{"name":"ask","status":"{status}","detail":""}}]}}"#
+        ))
+    };
+    let bed = Bed::answering([look("running", ""), look("done", ""), look("failed", "no answer")]);
+    let (code, out, _) = bed.run("operation watch o");
+    assert_eq!((code, out.lines().next()), (0, Some("reboot m1: running")));
+    let (code, _, error) = bed.run("operation watch o --timeout 1m");
+    assert_eq!((code, error.as_str()), (1, "Operation o failed: no answer\n"));
+}
+
+#[test]
+fn the_audit_trail_is_read_page_by_page() {
+    let page = |range: std::ops::RangeInclusive<u32>| {
+        ok(&serde_json::json!(range.map(|seq| serde_json::json!({"seq": seq})).collect::<Vec<_>>()).to_string())
+    };
+    let bed = Bed::answering([
+        page(1..=1000),
+        page(1001..=1002),
+        page(6..=8),
+        ok(r#"{"intact":true,"entries":3,"broken_at":null}"#),
+        ok(r#"{"intact":false,"entries":null,"broken_at":2}"#),
+    ]);
+    assert_eq!(bed.run("audit list -f csv").1.lines().count(), 1002);
+    assert_eq!(bed.run("audit list -f csv --limit 3 --after 5").1.lines().count(), 3);
+    assert_eq!(bed.run("audit verify"), (0, "Intact: 3 entries\n".into(), String::new()));
+    assert_eq!(bed.run("audit verify").0, 1);
+    assert_eq!(
+        bed.requests(),
+        [
+            "GET /1.0/audit?cursor=0&limit=1000",
+            "GET /1.0/audit?cursor=1000&limit=1000",
+            "GET /1.0/audit?cursor=5&limit=3",
+            "POST /1.0/audit/:verify",
+            "POST /1.0/audit/:verify"
+        ]
+    );
+}
+
+#[test]
+fn version_help_and_completion() {
+    let bed = Bed::answering([]);
+    assert_eq!(bed.run("--version"), (0, format!("{}\n", env!("CARGO_PKG_VERSION")), String::new()));
+    assert_eq!(bed.official("provisioning server --version").1, format!("{}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(bed.run("server --help").0, 0);
+    let (code, script, _) = bed.run("completion bash");
+    assert!(code == 0 && script.contains("complete -F _muster"), "{script}");
+    let (code, out, _) = bed.run("remote list -f csv");
+    assert_eq!((code, out.as_str()), (0, "local (current),unix://,file access\n"));
+    assert_eq!(bed.run("remote switch nowhere").0, 3);
+}
