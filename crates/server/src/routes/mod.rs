@@ -4,6 +4,9 @@ mod audit;
 mod channels;
 mod collections;
 mod root;
+mod server_filter;
+mod server_stream;
+mod servers;
 mod system;
 mod token_seeds;
 mod tokens;
@@ -87,6 +90,21 @@ pub fn build(app: App) -> (Router, utoipa::openapi::OpenApi, Vec<Permission>) {
         .add(EDIT, routes!(system::renew_certificate))
         .add(VIEW, routes!(audit::list))
         .add(VIEW, routes!(audit::verify));
+    let routes = routes
+        .add(VIEW, routes!(servers::list))
+        .add(Access::Handler, routes!(servers::create))
+        .add(Access::Handler, routes!(servers::self_update))
+        .add_any(VIEW, "/1.0/provisioning/servers/:self", axum::routing::get(servers::reserved_name))
+        .add(EDIT, routes!(servers::self_register))
+        .add(VIEW, routes!(servers::get))
+        .add(EDIT, routes!(servers::update))
+        .add(DELETE, routes!(servers::delete))
+        .add(EDIT, routes!(servers::rename))
+        .add(EDIT, routes!(servers::resync))
+        .add(VIEW, routes!(servers::changelog))
+        .add(VIEW, routes!(servers::network))
+        .add(VIEW, routes!(servers::storage))
+        .add(VIEW, routes!(servers::versions));
     let routes = routes
         .add(VIEW, routes!(collections::clusters))
         .add(VIEW, routes!(collections::cluster_templates))
