@@ -6,8 +6,7 @@ use sha2::{Digest as _, Sha256};
 use crate::db::{Row, Tx};
 use crate::error::{Result, StoreError};
 use crate::params;
-use crate::tables::lock_journal;
-use crate::value::Value;
+use crate::tables::{Conditions, lock_journal};
 
 /// What is being recorded. Never a secret, not even a sealed one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -131,16 +130,13 @@ pub struct Filter {
 
 /// The records after number `after` in their order, at most `limit`.
 pub fn list(tx: &mut Tx, filter: &Filter, after: i64, limit: i64) -> Result<Vec<Record>> {
-    let mut values = vec![Value::from(after), Value::from(limit)];
-    let mut sql = format!("SELECT {COLUMNS} FROM audit WHERE seq > $1");
-    for (column, wanted) in [("object_kind", &filter.object_kind), ("object", &filter.object)] {
-        if let Some(wanted) = wanted {
-            values.push(wanted.into());
-            sql.push_str(&format!(" AND {column} = ${}", values.len()));
-        }
-    }
-    sql.push_str(" ORDER BY seq LIMIT $2");
-    tx.query(&sql, &values, from_row)
+    let mut wanted = Conditions::new();
+    wanted.and("seq >", Some(after));
+    wanted.and("object_kind =", filter.object_kind.as_deref());
+    wanted.and("object =", filter.object.as_deref());
+    let limit = wanted.value(limit);
+    let sql = format!("SELECT {COLUMNS} FROM audit WHERE {} ORDER BY seq LIMIT ${limit}", wanted.sql);
+    tx.query(&sql, &wanted.values, from_row)
 }
 
 /// The outcome of a check of the whole chain.

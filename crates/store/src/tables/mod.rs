@@ -2,24 +2,30 @@
 
 pub mod audit;
 pub mod channels;
+pub mod events;
 pub mod identity;
+pub mod leases;
+pub mod machines;
+pub mod operations;
 pub mod servers;
 pub mod settings;
 pub mod tokens;
+pub mod updates;
+pub mod warnings;
 
 use crate::db::Tx;
 use crate::error::{Result, StoreError};
+use crate::value::Value;
+
+/// A `limit` that asks for everything.
+pub const ALL: i64 = i64::MAX;
 
 /// Orders what is appended to the audit log and to the events: from here to its commit the transaction is the only one
 /// that appends, so that a reader never sees a later number before an earlier one. SQLite has one writer anyway.
 fn lock_journal(tx: &mut Tx) -> Result<()> {
     const JOURNAL_LOCK: i64 = 0x6d75_7374_6572_0002;
     if tx.is_postgres() {
-        tx.query_opt(
-            "SELECT 1 FROM (SELECT pg_advisory_xact_lock($1)) AS locked",
-            crate::params![JOURNAL_LOCK],
-            |_| Ok(()),
-        )?;
+        tx.query_opt("SELECT 1 FROM (SELECT pg_advisory_xact_lock($1)) AS locked", &[JOURNAL_LOCK.into()], |_| Ok(()))?;
     }
     Ok(())
 }
@@ -32,4 +38,36 @@ fn found(rows: u64) -> Result<()> {
 /// What a guarded statement that touched no row means: the row is gone, or its generation is another one.
 fn stale_or_missing(exists: bool) -> StoreError {
     if exists { StoreError::Stale } else { StoreError::NotFound }
+}
+
+/// The conditions of a list, joined by AND.
+struct Conditions {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    fn new() -> Conditions {
+        Conditions { sql: String::from("TRUE"), values: Vec::new() }
+    }
+
+    /// Adds a parameter; answers its number.
+    fn value(&mut self, value: impl Into<Value>) -> usize {
+        self.values.push(value.into());
+        self.values.len()
+    }
+
+    /// `column <operator> wanted`, if anything is wanted.
+    fn and(&mut self, column_and_operator: &str, wanted: Option<impl Into<Value>>) {
+        if let Some(wanted) = wanted {
+            let number = self.value(wanted);
+            self.sql.push_str(&format!(" AND {column_and_operator} ${number}"));
+        }
+    }
+
+    /// A condition without a parameter.
+    fn and_sql(&mut self, condition: &str) {
+        self.sql.push_str(" AND ");
+        self.sql.push_str(condition);
+    }
 }

@@ -1,0 +1,50 @@
+//! What happened, in order, for those who watch. Numbers grow in the order of commits: a reader that has seen `n` will
+//! never find a new event below `n`. On PostgreSQL appending holds the journal lock until the commit: append last.
+
+use crate::db::{Row, Tx};
+use crate::error::Result;
+use crate::params;
+use crate::tables::lock_journal;
+
+/// An event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its number; growing, with gaps.
+    pub seq: i64,
+    /// Microseconds since 1970.
+    pub at: i64,
+    /// What kind of thing happened.
+    pub kind: String,
+    /// What it happened to.
+    pub object: String,
+    /// JSON, without secrets.
+    pub payload: String,
+}
+
+fn from_row(row: &Row) -> Result<Event> {
+    Ok(Event { seq: row.int(0)?, at: row.int(1)?, kind: row.text(2)?, object: row.text(3)?, payload: row.text(4)? })
+}
+
+/// Appends an event; answers its number.
+pub fn append(tx: &mut Tx, at: i64, kind: &str, object: &str, payload: &str) -> Result<i64> {
+    lock_journal(tx)?;
+    let sql = "INSERT INTO events (at, kind, object, payload) VALUES ($1, $2, $3, $4) RETURNING seq";
+    tx.query_one(sql, params![at, kind, object, payload], |row| row.int(0))
+}
+
+/// The events after number `seq`, at most `limit`.
+pub fn after(tx: &mut Tx, seq: i64, limit: i64) -> Result<Vec<Event>> {
+    let sql = "SELECT seq, at, kind, object, payload FROM events WHERE seq > $1 ORDER BY seq LIMIT $2";
+    tx.query(sql, params![seq, limit], from_row)
+}
+
+/// Number of the newest event; 0 when there is none.
+pub fn last_seq(tx: &mut Tx) -> Result<i64> {
+    tx.query_one("SELECT COALESCE(MAX(seq), 0) FROM events", &[], |row| row.int(0))
+}
+
+/// Deletes all but the newest `keep` numbers; answers how many events went.
+pub fn prune(tx: &mut Tx, keep: i64) -> Result<u64> {
+    let last = last_seq(tx)?;
+    tx.execute("DELETE FROM events WHERE seq <= $1", params![last.saturating_sub(keep)])
+}
