@@ -16,6 +16,9 @@ use tempfile::TempDir;
 use crate::db::{Location, Store};
 use crate::seal::{KEY_LEN, Key, KeyRing};
 
+/// Names a running PostgreSQL.
+const RUNNING: &str = "MUSTER_TEST_PG";
+
 /// A store on a database of its own.
 pub struct TestStore {
     /// The store.
@@ -23,6 +26,28 @@ pub struct TestStore {
     /// Where its data is, for a second store on the same data.
     pub location: Location,
     _files: TempDir,
+    _database: Option<Database>,
+}
+
+/// A database on a PostgreSQL that outlives us, to be dropped again.
+struct Database {
+    server: postgres::Config,
+    name: String,
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let sql = format!("DROP DATABASE {} WITH (FORCE)", self.name);
+        if let Err(error) = run(&self.server, &sql) {
+            eprintln!("{sql}: {error}");
+        }
+    }
+}
+
+/// Runs a statement on a thread of its own, where the driver's runtime is alone.
+fn run(server: &postgres::Config, sql: &str) -> Result<(), postgres::Error> {
+    let execute = || server.connect(postgres::NoTls)?.batch_execute(sql);
+    std::thread::scope(|scope| scope.spawn(execute).join()).expect("the thread ends")
 }
 
 /// The key ring that [`stores`] opens its databases with.
@@ -30,16 +55,16 @@ pub fn keys() -> KeyRing {
     KeyRing::new(Key::new([1; KEY_LEN]), Vec::new())
 }
 
-fn fresh(location: impl FnOnce(&Path) -> Location) -> TestStore {
+fn fresh(location: impl FnOnce(&Path) -> Location, database: Option<Database>) -> TestStore {
     let files = tempfile::tempdir().expect("a temporary directory");
     let location = location(files.path());
     let store = Store::open(&location, keys()).expect("a fresh database opens");
-    TestStore { store, location, _files: files }
+    TestStore { store, location, _files: files, _database: database }
 }
 
 /// A store on a fresh SQLite file.
 pub fn sqlite() -> TestStore {
-    fresh(|directory| Location::Sqlite(directory.join("muster.db")))
+    fresh(|directory| Location::Sqlite(directory.join("muster.db")), None)
 }
 
 /// A store on a fresh PostgreSQL database; `None` (said on standard error) where there is no PostgreSQL.
@@ -47,14 +72,11 @@ pub fn postgres() -> Option<TestStore> {
     static CLUSTER: OnceLock<Option<String>> = OnceLock::new();
     let base = CLUSTER.get_or_init(cluster).as_ref()?;
     let name = format!("muster_test_{}", uuid::Uuid::new_v4().simple());
-    let admin: postgres::Config = base.parse().expect("MUSTER_TEST_PG can be read");
-    let create = format!("CREATE DATABASE {name}");
-    std::thread::scope(|scope| {
-        let made = scope.spawn(move || admin.connect(postgres::NoTls)?.batch_execute(&create));
-        made.join().expect("the thread ends").expect("a database can be created");
-    });
+    let server: postgres::Config = base.parse().expect("MUSTER_TEST_PG can be read");
+    run(&server, &format!("CREATE DATABASE {name}")).expect("a database can be created");
     let text = if base.contains("://") { format!("{base}/{name}") } else { format!("{base} dbname={name}") };
-    Some(fresh(|_| Location::Postgres(text)))
+    let database = std::env::var_os(RUNNING).map(|_| Database { server, name });
+    Some(fresh(|_| Location::Postgres(text), database))
 }
 
 /// Runs a test on every database that is there.
@@ -66,7 +88,7 @@ pub fn stores(test: impl Fn(&TestStore)) {
 }
 
 fn cluster() -> Option<String> {
-    if let Ok(text) = std::env::var("MUSTER_TEST_PG") {
+    if let Ok(text) = std::env::var(RUNNING) {
         return Some(text);
     }
     let Some(programs) = programs() else {
@@ -109,8 +131,11 @@ fn start(programs: &Path) -> PathBuf {
     let root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
     let mut command = if root {
         // PostgreSQL refuses to run as root.
+        let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let known = users.lines().any(|line| line.starts_with("postgres:"));
+        let user = if known { "postgres" } else { "nobody" };
         let mut command = Command::new("setpriv");
-        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "sh"]);
+        command.args(["--reuid", user, "--regid", "65534", "--clear-groups", "sh"]);
         command
     } else {
         Command::new("sh")

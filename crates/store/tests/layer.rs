@@ -302,3 +302,63 @@ fn processes_that_start_together_migrate_once() {
         }
     });
 }
+
+#[test]
+fn a_lost_connection_is_replaced_unnoticed() {
+    let Some(test) = testing::postgres() else { return };
+    let mut changed = test.store.changed();
+    let admin = Store::open(&test.location, testing::keys()).unwrap();
+    for round in 0..3 {
+        changed.mark_unchanged();
+        test.store.write_blocking(move |tx| channels::insert(tx, &channel(&format!("before{round}")))).unwrap();
+        let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                      WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        assert!(!admin.read_blocking(|tx| tx.query(others, &[], |row| row.bool(0))).unwrap().is_empty());
+        test.store.write_blocking(move |tx| channels::insert(tx, &channel(&format!("after{round}")))).unwrap();
+        assert!(names(&test.store).contains(&format!("after{round}")));
+    }
+    // The listener comes back too, and hears of what others do.
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let mut number = 0;
+    loop {
+        changed.mark_unchanged();
+        number += 1;
+        admin.write_blocking(move |tx| channels::insert(tx, &channel(&format!("other{number}")))).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        if changed.has_changed().unwrap() {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "the listener did not come back");
+    }
+}
+
+#[test]
+fn a_full_disk_fails_the_write_and_not_the_store() {
+    let test = testing::sqlite();
+    let limit = |pages: i64| {
+        let sql = format!("PRAGMA max_page_count = {pages}");
+        test.store.write_blocking(move |tx| tx.query_one(&sql, &[], |row| row.int(0))).unwrap()
+    };
+    limit(1); // As many pages as there are.
+    let big = |name: &'static str| {
+        let description = "x".repeat(1 << 20);
+        test.store.write_blocking(move |tx| {
+            channels::insert(tx, &Channel { description: description.clone(), ..channel(name) })
+        })
+    };
+    assert!(matches!(big("a"), Err(StoreError::Database(_))));
+    limit(1 << 20);
+    assert_eq!(names(&test.store), ["stable"]);
+    big("b").unwrap();
+    assert_eq!(names(&test.store), ["b", "stable"]);
+}
+
+#[test]
+fn a_store_call_inside_a_store_call_is_refused() {
+    stores(|TestStore { store, .. }| {
+        let inner = store.clone();
+        let outcome = store.write_blocking(move |_| inner.write_blocking(channels::list));
+        assert!(matches!(outcome, Err(StoreError::Database(_))));
+        assert_eq!(names(store), ["stable"]);
+    });
+}

@@ -2,6 +2,7 @@
 //!
 //! A closure cannot await. A transaction is therefore never open while the network, a machine or another task is being
 //! waited for, by construction; whoever needs both reads first, acts, and then writes with a guard on what was read.
+//! Nor can it call the store again, which would wait for itself: blocking calls inside a closure are refused.
 //! Closures are `Fn`: on PostgreSQL one that clashes with another transaction is run again from the beginning.
 
 pub(crate) mod postgres;
@@ -11,6 +12,7 @@ mod tls;
 mod tx;
 
 use std::any::Any;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -117,10 +119,17 @@ fn gone() -> StoreError {
     StoreError::Interrupted("the store is shut down".into())
 }
 
+thread_local! {
+    /// Whether this thread is inside a closure of a store.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Runs a closure, with a panic turned into an error and a swallowed failure brought back.
 fn guarded<T>(mut tx: Tx, f: &dyn Fn(&mut Tx) -> Result<T>) -> (Result<T>, State) {
+    INSIDE.set(true);
     let outcome = catch_unwind(AssertUnwindSafe(|| f(&mut tx)))
         .unwrap_or_else(|panic| Err(StoreError::Panicked(panic_text(panic.as_ref()))));
+    INSIDE.set(false);
     let state = tx.end();
     match &state.failed {
         Some(error) if outcome.is_ok() => (Err(error.clone()), state),
@@ -135,6 +144,9 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 
 /// Runs `f` on a thread of its own: the PostgreSQL driver brings its own runtime, which must not run inside another one.
 fn apart<T: Send>(f: impl FnOnce() -> T + Send) -> Result<T> {
+    if INSIDE.get() {
+        return Err(StoreError::Database("a store call inside a store call".into()));
+    }
     std::thread::scope(|scope| scope.spawn(f).join()).map_err(|panic| StoreError::Panicked(panic_text(panic.as_ref())))
 }
 

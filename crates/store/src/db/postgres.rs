@@ -96,13 +96,31 @@ fn clashes(error: &postgres::Error) -> bool {
     *db.code() == SqlState::T_R_SERIALIZATION_FAILURE || *db.code() == SqlState::T_R_DEADLOCK_DETECTED || stale_plan
 }
 
+/// Whether the server has ended the connection. Its farewell may arrive before the connection counts as closed.
+fn lost(error: &postgres::Error) -> bool {
+    const FAREWELLS: [SqlState; 3] =
+        [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT];
+    error.is_closed() || error.code().is_some_and(|code| FAREWELLS.contains(code))
+}
+
 /// One connection with its prepared statements.
 pub(crate) struct Connection {
     client: Client,
     statements: HashMap<String, Statement>,
+    /// The pool must not keep it.
+    dead: bool,
 }
 
 impl Connection {
+    /// Begins or ends a transaction. A connection that turns out to be dead is marked for the pool.
+    fn batch(&mut self, sql: &str) -> Result<(), postgres::Error> {
+        let outcome = self.client.batch_execute(sql);
+        if let Err(error) = &outcome {
+            self.dead |= lost(error) || self.client.is_closed();
+        }
+        outcome
+    }
+
     fn prepare(&mut self, sql: &str) -> Result<Statement, postgres::Error> {
         if let Some(statement) = self.statements.get(sql) {
             return Ok(statement.clone());
@@ -121,7 +139,8 @@ impl Connection {
             // Cheap, and it rids us of plans for a schema that has changed.
             self.statements.clear();
         }
-        Stop::Driver { error: translate(error), again: clash || self.client.is_closed() }
+        self.dead |= lost(error) || self.client.is_closed();
+        Stop::Driver { error: translate(error), again: clash || self.dead }
     }
 
     pub(super) fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, Stop> {
@@ -156,11 +175,13 @@ impl Connection {
     }
 
     pub(super) fn control(&mut self, sql: &str) -> Result<(), Stop> {
-        self.client.batch_execute(sql).map_err(|error| self.driver(&error))
+        self.batch(sql).map_err(|error| self.driver(&error))
     }
 
     fn rollback(&mut self) {
-        if let Err(error) = self.client.batch_execute("ROLLBACK") {
+        if !self.dead
+            && let Err(error) = self.batch("ROLLBACK")
+        {
             tracing::warn!(error = describe(&error), "cannot roll back");
         }
     }
@@ -174,7 +195,7 @@ impl r2d2::ManageConnection for Connections {
     type Error = postgres::Error;
 
     fn connect(&self) -> Result<Connection, postgres::Error> {
-        Ok(Connection { client: self.0.connect()?, statements: HashMap::new() })
+        Ok(Connection { client: self.0.connect()?, statements: HashMap::new(), dead: false })
     }
 
     fn is_valid(&self, connection: &mut Connection) -> Result<(), postgres::Error> {
@@ -182,7 +203,7 @@ impl r2d2::ManageConnection for Connections {
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {
-        connection.client.is_closed()
+        connection.dead || connection.client.is_closed()
     }
 }
 
@@ -222,9 +243,9 @@ impl Database {
         let mut last = StoreError::Busy;
         for _ in 0..ATTEMPTS {
             let mut connection = self.connection()?;
-            if let Err(error) = connection.client.batch_execute(BEGIN_READ) {
+            if let Err(error) = connection.batch(BEGIN_READ) {
                 last = translate(&error);
-                if connection.client.is_closed() {
+                if connection.dead {
                     continue;
                 }
                 return Err(last);
@@ -247,9 +268,9 @@ impl Database {
         for attempt in 1..=ATTEMPTS {
             let mut connection = self.connection()?;
             let begin = if attempt <= SHARED_ATTEMPTS { BEGIN_SHARED } else { BEGIN_ALONE };
-            if let Err(error) = connection.client.batch_execute(begin) {
+            if let Err(error) = connection.batch(begin) {
                 last = translate(&error);
-                if connection.client.is_closed() {
+                if connection.dead {
                     continue;
                 }
                 connection.rollback();
@@ -270,13 +291,13 @@ impl Database {
                 (Ok(value), _) => value,
             };
             let commit = if state.changed { self.commit.as_str() } else { "COMMIT" };
-            let Err(error) = connection.client.batch_execute(commit) else {
+            let Err(error) = connection.batch(commit) else {
                 if state.changed {
                     ticker.tick();
                 }
                 return Ok(value);
             };
-            if connection.client.is_closed() {
+            if connection.dead {
                 return Err(StoreError::Interrupted("the connection was lost while committing".into()));
             }
             connection.rollback();
