@@ -362,3 +362,43 @@ fn a_store_call_inside_a_store_call_is_refused() {
         assert_eq!(names(store), ["stable"]);
     });
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_fails_is_told_to_everybody_in_it() {
+    let test = testing::sqlite();
+    let (release, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let busy = test.store.clone();
+    // Keeps the writer until the others have queued up behind it, and longer than a batch lasts.
+    let first = tokio::spawn(async move {
+        let wait = move |_: &mut muster_store::Tx| {
+            gate.lock().unwrap().recv().unwrap();
+            std::thread::sleep(Duration::from_millis(60));
+            Ok(())
+        };
+        busy.write(wait).await
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let broken = |tx: &mut muster_store::Tx| {
+        tx.query_opt("PRAGMA defer_foreign_keys = ON", &[], |_| Ok(()))?;
+        let sql = "INSERT INTO tokens (uuid, uses_remaining, expire_at, expire_at_us, description, channel) \
+                   VALUES ('t', 1, '', 0, '', 'none')";
+        tx.execute(sql, &[])
+    };
+    let (one, two) = (channel("one"), channel("two"));
+    let batch = async {
+        tokio::join!(
+            test.store.write(move |tx| channels::insert(tx, &one)),
+            test.store.write(broken),
+            test.store.write(move |tx| channels::insert(tx, &two)),
+            async { release.send(()).unwrap() },
+        )
+    };
+    let (one, broken, two, ()) = batch.await;
+    assert_eq!(first.await.unwrap(), Ok(()), "it was in a batch of its own");
+    for outcome in [one, broken.map(drop), two] {
+        assert_eq!(outcome.unwrap_err().violation(), Some(Violation::ForeignKey));
+    }
+    let listed = test.store.write(channels::list).await.unwrap();
+    assert_eq!(listed.len(), 1, "nothing of the batch was kept, and the writer goes on");
+}
