@@ -13,7 +13,7 @@ fn channel(name: &str) -> Channel {
 }
 
 fn names(store: &Store) -> Vec<String> {
-    let channels = store.read_blocking(channels::list).unwrap();
+    let channels = store.read_blocking(channels::list).expect("channels can be listed");
     channels.into_iter().map(|channel| channel.name).collect()
 }
 
@@ -36,8 +36,9 @@ fn err_and_panic_undo_everything() {
         assert_eq!(refused, Err(StoreError::Stale));
         let panicked = store.write_blocking(|tx| {
             channels::insert(tx, &channel("b"))?;
-            let none: Option<()> = None;
-            none.expect("the closure's own bug");
+            if channels::get(tx, "b")?.is_some() {
+                panic!("the closure's own bug");
+            }
             Ok(())
         });
         assert_eq!(panicked, Err(StoreError::Panicked("the closure's own bug".into())));
@@ -300,4 +301,104 @@ fn processes_that_start_together_migrate_once() {
             scope.spawn(|| Store::open(&test.location, testing::keys()).unwrap());
         }
     });
+}
+
+#[test]
+fn a_lost_connection_is_replaced_unnoticed() {
+    let Some(test) = testing::postgres() else { return };
+    let mut changed = test.store.changed();
+    let admin = Store::open(&test.location, testing::keys()).unwrap();
+    for round in 0..3 {
+        changed.mark_unchanged();
+        test.store.write_blocking(move |tx| channels::insert(tx, &channel(&format!("before{round}")))).unwrap();
+        let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                      WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        assert!(!admin.read_blocking(|tx| tx.query(others, &[], |row| row.bool(0))).unwrap().is_empty());
+        test.store.write_blocking(move |tx| channels::insert(tx, &channel(&format!("after{round}")))).unwrap();
+        assert!(names(&test.store).contains(&format!("after{round}")));
+    }
+    // The listener comes back too, and hears of what others do.
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let mut number = 0;
+    loop {
+        changed.mark_unchanged();
+        number += 1;
+        admin.write_blocking(move |tx| channels::insert(tx, &channel(&format!("other{number}")))).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        if changed.has_changed().unwrap() {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "the listener did not come back");
+    }
+}
+
+#[test]
+fn a_full_disk_fails_the_write_and_not_the_store() {
+    let test = testing::sqlite();
+    let limit = |pages: i64| {
+        let sql = format!("PRAGMA max_page_count = {pages}");
+        test.store.write_blocking(move |tx| tx.query_one(&sql, &[], |row| row.int(0))).unwrap()
+    };
+    limit(1); // As many pages as there are.
+    let big = |name: &'static str| {
+        let description = "x".repeat(1 << 20);
+        test.store.write_blocking(move |tx| {
+            channels::insert(tx, &Channel { description: description.clone(), ..channel(name) })
+        })
+    };
+    assert!(matches!(big("a"), Err(StoreError::Database(_))));
+    limit(1 << 20);
+    assert_eq!(names(&test.store), ["stable"]);
+    big("b").unwrap();
+    assert_eq!(names(&test.store), ["b", "stable"]);
+}
+
+#[test]
+fn a_store_call_inside_a_store_call_is_refused() {
+    stores(|TestStore { store, .. }| {
+        let inner = store.clone();
+        let outcome = store.write_blocking(move |_| inner.write_blocking(channels::list));
+        assert!(matches!(outcome, Err(StoreError::Database(_))));
+        assert_eq!(names(store), ["stable"]);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_fails_is_told_to_everybody_in_it() {
+    let test = testing::sqlite();
+    let (release, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let busy = test.store.clone();
+    // Keeps the writer until the others have queued up behind it, and longer than a batch lasts.
+    let first = tokio::spawn(async move {
+        let wait = move |_: &mut muster_store::Tx| {
+            gate.lock().unwrap().recv().unwrap();
+            std::thread::sleep(Duration::from_millis(60));
+            Ok(())
+        };
+        busy.write(wait).await
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let broken = |tx: &mut muster_store::Tx| {
+        tx.query_opt("PRAGMA defer_foreign_keys = ON", &[], |_| Ok(()))?;
+        let sql = "INSERT INTO tokens (uuid, uses_remaining, expire_at, expire_at_us, description, channel) \
+                   VALUES ('t', 1, '', 0, '', 'none')";
+        tx.execute(sql, &[])
+    };
+    let (one, two) = (channel("one"), channel("two"));
+    let batch = async {
+        tokio::join!(
+            test.store.write(move |tx| channels::insert(tx, &one)),
+            test.store.write(broken),
+            test.store.write(move |tx| channels::insert(tx, &two)),
+            async { release.send(()).unwrap() },
+        )
+    };
+    let (one, broken, two, ()) = batch.await;
+    assert_eq!(first.await.unwrap(), Ok(()), "it was in a batch of its own");
+    for outcome in [one, broken.map(drop), two] {
+        assert_eq!(outcome.unwrap_err().violation(), Some(Violation::ForeignKey));
+    }
+    let listed = test.store.write(channels::list).await.unwrap();
+    assert_eq!(listed.len(), 1, "nothing of the batch was kept, and the writer goes on");
 }

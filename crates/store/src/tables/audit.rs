@@ -89,7 +89,8 @@ fn hash(seq: i64, entry: &Entry, prev_hash: &str) -> String {
     hex::encode(Sha256::digest(text.to_string()))
 }
 
-/// Records an entry in the same transaction as what it tells of; answers its number.
+/// Records an entry in the same transaction as what it tells of; answers its number. On PostgreSQL this holds the journal
+/// lock until the commit: append last.
 pub fn append(tx: &mut Tx, entry: &Entry) -> Result<i64> {
     lock_journal(tx)?;
     let lock = if tx.is_postgres() { " FOR UPDATE" } else { "" };

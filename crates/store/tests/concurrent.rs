@@ -1,0 +1,264 @@
+//! What several tasks and processes do at once, on both databases: nothing twice, nothing lost.
+
+use std::collections::HashSet;
+
+use muster_store::tables::audit::{self, Entry, Verdict};
+use muster_store::tables::operations::{self, Operation};
+use muster_store::tables::tokens::{self, ConsumeError, Token};
+use muster_store::tables::{ALL, events, leases};
+use muster_store::testing::{self, TestStore, stores};
+use muster_store::{Store, StoreError, Tx};
+
+fn write<T: Send + 'static>(store: &Store, f: impl Fn(&mut Tx) -> Result<T, StoreError> + Send + 'static) -> T {
+    store.write_blocking(f).expect("the write succeeds")
+}
+
+/// Every database that is there, with a second store on the same data where the database is made for that.
+fn pairs() -> Vec<(TestStore, Store)> {
+    let tests = [Some(testing::sqlite()), testing::postgres()].into_iter().flatten();
+    let second = |test: &TestStore| match test.store.is_postgres() {
+        true => Store::open(&test.location, testing::keys()).expect("a second process connects"),
+        false => test.store.clone(),
+    };
+    tests.map(|test| (second(&test), test)).map(|(second, test)| (test, second)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_with_n_uses_serves_exactly_n_machines() {
+    for (test, second) in pairs() {
+        let token = Token {
+            uuid: "t".into(),
+            uses_remaining: 10,
+            expire_at: "2030-01-01T00:00:00Z".into(),
+            expire_at_us: 100,
+            description: String::new(),
+            channel: "stable".into(),
+            auto_remove: true,
+            generation: 1,
+        };
+        test.store.write(move |tx| tokens::insert(tx, &token)).await.unwrap();
+        let mut calls = tokio::task::JoinSet::new();
+        for number in 0..40 {
+            let store = if number % 2 == 0 { test.store.clone() } else { second.clone() };
+            calls.spawn(async move { store.write(|tx| Ok(tokens::consume(tx, "t", 1))).await.unwrap() });
+        }
+        let outcomes = calls.join_all().await;
+        let taken: Vec<_> = outcomes.iter().flatten().collect();
+        assert_eq!(taken.len(), 10);
+        assert_eq!(taken.iter().filter(|consumed| consumed.removed).count(), 1);
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(_) | Err(ConsumeError::Unknown))));
+    }
+}
+
+fn operation(id: &str, not_before: i64) -> Operation {
+    Operation { id: id.into(), kind: "clean".into(), status: "queued".into(), not_before, ..Operation::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_owners_never_claim_the_same_operation() {
+    for (test, second) in pairs() {
+        test.store
+            .write(|tx| (0..100).try_for_each(|number| operations::insert(tx, &operation(&format!("{number:03}"), 0))))
+            .await
+            .unwrap();
+        let mut owners = tokio::task::JoinSet::new();
+        for (owner, store) in [("a", test.store.clone()), ("b", second.clone()), ("c", second)] {
+            owners.spawn(async move {
+                let mut mine = Vec::new();
+                loop {
+                    let claimed = store.write(move |tx| operations::claim_due(tx, owner, 10, 20, 7)).await.unwrap();
+                    assert!(claimed.len() <= 7);
+                    assert!(claimed.iter().all(|claimed| claimed.lease_owner.as_deref() == Some(owner)));
+                    if claimed.is_empty() {
+                        return mine;
+                    }
+                    mine.extend(claimed.into_iter().map(|claimed| claimed.id));
+                }
+            });
+        }
+        let claimed: Vec<String> = owners.join_all().await.into_iter().flatten().collect();
+        assert_eq!(claimed.len(), claimed.iter().collect::<HashSet<_>>().len(), "none is claimed twice");
+        // Whoever passes over rows that others hold may stop early; what is left is still there to claim.
+        let rest = test.store.write(|tx| operations::claim_due(tx, "d", 10, 20, ALL)).await.unwrap();
+        assert_eq!(claimed.len() + rest.len(), 100);
+    }
+}
+
+#[test]
+fn an_operation_goes_to_the_next_owner_when_its_lease_runs_out() {
+    stores(|TestStore { store, .. }| {
+        write(store, |tx| {
+            operations::insert(tx, &operation("later", 50))?;
+            operations::insert(tx, &operation("now", 5))
+        });
+        assert_eq!(write(store, operations::next_due), Some(5));
+        let claim =
+            |owner: &'static str, now, until| write(store, move |tx| operations::claim_due(tx, owner, now, until, 10));
+        let mut first = claim("a", 10, 20);
+        assert_eq!(first.iter().map(|op| op.id.as_str()).collect::<Vec<_>>(), ["now"]);
+        assert_eq!(claim("b", 19, 30), []);
+        assert!(write(store, |tx| operations::renew(tx, "now", "a", 25)));
+        assert!(!write(store, |tx| operations::renew(tx, "now", "b", 25)));
+        assert_eq!(write(store, operations::next_due), Some(25));
+        let mut second = claim("b", 25, 40);
+        assert_eq!(second[0].lease_owner.as_deref(), Some("b"));
+
+        let mut late = first.remove(0);
+        late.state = "mine".into();
+        assert_eq!(store.write_blocking(move |tx| operations::save(tx, &late)), Err(StoreError::Stale));
+        let mut held = second.remove(0);
+        held.state = "theirs".into();
+        held.not_before = 60;
+        let saved = held.clone();
+        assert_eq!(write(store, move |tx| operations::save(tx, &saved)), held.generation + 1);
+        write(store, |tx| operations::release(tx, "now", "b"));
+        assert_eq!(claim("c", 59, 70).len(), 1, "only the other one is due");
+        let stored = write(store, |tx| operations::get(tx, "now")).unwrap();
+        assert_eq!((stored.state.as_str(), stored.lease_owner, stored.lease_until), ("theirs", None, 0));
+    });
+}
+
+#[test]
+fn a_wish_to_cancel_is_not_lost_to_a_save() {
+    stores(|TestStore { store, .. }| {
+        write(store, |tx| operations::insert(tx, &operation("x", 0)));
+        let mut held = write(store, |tx| operations::claim_due(tx, "a", 1, 100, 1)).remove(0);
+        write(store, |tx| operations::request_cancel(tx, "x", 5));
+        held.not_before = 1_000;
+        held.updated_at = 6;
+        let saved = held.clone();
+        held.generation = write(store, move |tx| operations::save(tx, &saved));
+        let stored = write(store, |tx| operations::get(tx, "x")).unwrap();
+        assert_eq!((stored.cancel_requested, stored.not_before), (true, 6), "due at once");
+
+        held.cancel_requested = true;
+        held.finished_at = Some(7);
+        let done = held.clone();
+        write(store, move |tx| operations::save(tx, &done));
+        assert_eq!(write(store, |tx| operations::claim_due(tx, "b", 2_000, 2_001, 9)), [], "it is over");
+        assert_eq!(store.write_blocking(|tx| operations::request_cancel(tx, "x", 8)), Err(StoreError::NotFound));
+        let unfinished = operations::Filter { unfinished: true, ..Default::default() };
+        assert_eq!(write(store, move |tx| operations::list(tx, &unfinished, ALL)), []);
+        assert_eq!(write(store, |tx| operations::prune(tx, 8)), 1);
+    });
+}
+
+#[test]
+fn operations_are_paged_in_both_directions() {
+    stores(|TestStore { store, .. }| {
+        write(store, |tx| ["1", "2", "3"].iter().try_for_each(|id| operations::insert(tx, &operation(id, 0))));
+        let page = |newest_first, after: &str| {
+            let after = Some(after.to_owned());
+            let filter = operations::Filter { newest_first, after, kind: Some("clean".into()), ..Default::default() };
+            let page = write(store, move |tx| operations::list(tx, &filter, 1));
+            page.into_iter().map(|operation| operation.id).collect::<Vec<_>>()
+        };
+        assert_eq!(page(false, "1"), ["2"]);
+        assert_eq!(page(true, "3"), ["2"]);
+        assert_eq!(page(true, "1"), [""; 0]);
+    });
+}
+
+#[test]
+fn a_lease_is_taken_over_only_when_it_has_run_out() {
+    stores(|TestStore { store, .. }| {
+        let acquire =
+            |owner: &'static str, now, until| write(store, move |tx| leases::acquire(tx, "poller", owner, now, until));
+        assert!(acquire("a", 0, 10));
+        assert!(!acquire("b", 9, 19));
+        assert!(acquire("a", 9, 15), "the holder renews");
+        assert!(!acquire("b", 14, 24));
+        assert!(acquire("b", 15, 25));
+        assert!(!acquire("a", 16, 26));
+        write(store, |tx| leases::release(tx, "poller", "a"));
+        assert_eq!(write(store, |tx| leases::holder(tx, "poller")), Some(("b".into(), 25)));
+        write(store, |tx| leases::release(tx, "poller", "b"));
+        assert!(acquire("a", 17, 27));
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_many_gets_a_free_lease() {
+    for (test, second) in pairs() {
+        let mut calls = tokio::task::JoinSet::new();
+        for number in 0..20 {
+            let store = if number % 2 == 0 { test.store.clone() } else { second.clone() };
+            calls.spawn(async move {
+                store.write(move |tx| leases::acquire(tx, "x", &number.to_string(), 0, 10)).await.unwrap()
+            });
+        }
+        assert_eq!(calls.join_all().await.into_iter().filter(|&held| held).count(), 1);
+    }
+}
+
+fn entry(number: i64) -> Entry {
+    Entry { at: number, actor: "alice".into(), action: "server.update".into(), detail: "{}".into(), ..Entry::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_log_has_no_gaps_and_events_appear_in_order() {
+    for (test, second) in pairs() {
+        let watcher = test.store.clone();
+        let watching = tokio::spawn(async move {
+            let mut seen = Vec::new();
+            while seen.len() < 30 {
+                let last = seen.last().copied().unwrap_or(0);
+                let new = watcher.read(move |tx| events::after(tx, last, ALL)).await.unwrap();
+                seen.extend(new.into_iter().map(|event| event.seq));
+                tokio::task::yield_now().await;
+            }
+            seen
+        });
+        let mut calls = tokio::task::JoinSet::new();
+        for number in 0..30 {
+            let store = if number % 2 == 0 { test.store.clone() } else { second.clone() };
+            calls.spawn(async move {
+                let both = move |tx: &mut Tx| {
+                    audit::append(tx, &entry(number))?;
+                    events::append(tx, number, "server", "a", "{}")
+                };
+                store.write(both).await.unwrap()
+            });
+        }
+        let mut appended = calls.join_all().await;
+        appended.sort_unstable();
+        let seen = tokio::time::timeout(std::time::Duration::from_secs(60), watching).await.unwrap().unwrap();
+        assert_eq!(seen, appended, "a reader that goes on behind the last number misses nothing");
+        assert_eq!(test.store.read(audit::verify).await, Ok(Verdict::Intact(30)));
+        let records = test.store.read(|tx| audit::list(tx, &audit::Filter::default(), 10, 5)).await.unwrap();
+        assert_eq!(records.iter().map(|record| record.seq).collect::<Vec<_>>(), [11, 12, 13, 14, 15]);
+    }
+}
+
+#[test]
+fn tampering_with_the_audit_log_shows() {
+    let tampered = |sql: &'static str, first_broken| {
+        stores(|TestStore { store, .. }| {
+            for number in 1..=5 {
+                write(store, move |tx| audit::append(tx, &Entry { object: number.to_string(), ..entry(number) }));
+            }
+            assert_eq!(write(store, audit::verify), Verdict::Intact(5));
+            write(store, move |tx| tx.execute(sql, &[]));
+            assert_eq!(write(store, audit::verify), Verdict::Broken(first_broken), "{sql}");
+        });
+    };
+    tampered("UPDATE audit SET actor = 'bob' WHERE seq = 3", 3);
+    tampered("UPDATE audit SET reason = '' WHERE seq = 4", 4);
+    tampered("DELETE FROM audit WHERE seq = 2", 2);
+    tampered("DELETE FROM audit WHERE seq = 5", 5);
+    tampered("DELETE FROM audit", 1);
+}
+
+#[test]
+fn old_events_go_and_numbers_are_never_used_again() {
+    stores(|TestStore { store, .. }| {
+        for number in 1..=10 {
+            write(store, move |tx| events::append(tx, number, "k", "o", "{}"));
+        }
+        let last = write(store, events::last_seq);
+        assert_eq!(write(store, |tx| events::prune(tx, 3)), 7);
+        assert_eq!(write(store, |tx| events::after(tx, 0, ALL)).len(), 3);
+        write(store, |tx| events::prune(tx, 0));
+        assert!(write(store, |tx| events::append(tx, 1, "k", "o", "{}")) > last);
+    });
+}
