@@ -88,6 +88,11 @@ impl Engine {
         self.0.identities.load_full()
     }
 
+    /// Requests to machines and handshakes with them, since the start.
+    pub fn machine_calls(&self) -> &Arc<muster_clients::machine::Counters> {
+        self.0.connections.counters()
+    }
+
     pub(crate) fn connections(&self) -> &poll::Connections {
         &self.0.connections
     }

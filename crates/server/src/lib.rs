@@ -40,7 +40,7 @@ pub struct App {
 impl App {
     /// Without listeners; [`wiring`] adds them.
     pub fn new(engine: Engine, certificate: Arc<ServerCertificate>) -> Self {
-        let metrics = Metrics::new(engine.clock().micros() / 1_000_000);
+        let metrics = Metrics::new(engine.clock().micros() / 1_000_000, engine.machine_calls());
         Self { engine, metrics, certificate, listeners: Arc::default(), document: Arc::default() }
     }
 

@@ -1,32 +1,61 @@
 //! What the daemon counts, as Prometheus reads it.
 
 use prometheus_client::{
-    encoding::text::encode,
-    metrics::{counter::Counter, gauge::Gauge},
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, text::encode},
+    metrics::{
+        counter::{ConstCounter, Counter},
+        gauge::Gauge,
+    },
     registry::Registry,
 };
+use muster_clients::machine::Counters;
 use std::sync::Arc;
+
+/// Calls to machines, counted where they are made.
+#[derive(Debug)]
+struct MachineCalls(Arc<Counters>);
+
+impl Collector for MachineCalls {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        for (name, help, value) in [
+            ("machine_requests", "Requests to machines", self.0.requests()),
+            ("machine_handshakes", "TLS handshakes with machines", self.0.handshakes()),
+        ] {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        Ok(())
+    }
+}
 
 /// The registry and its members. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Arc<Registry>,
-    /// Requests answered.
-    pub requests: Counter,
-    /// Server errors among them.
-    pub failures: Counter,
+    requests: Counter,
+    failures: Counter,
 }
 
 impl Metrics {
     /// All at zero, started at this second since the epoch.
-    pub fn new(started: i64) -> Self {
+    pub fn new(started: i64, calls: &Arc<Counters>) -> Self {
         let (requests, failures, start) = (Counter::default(), Counter::default(), Gauge::<i64>::default());
         start.set(started);
         let mut registry = Registry::with_prefix("muster");
         registry.register("http_requests", "Requests answered", requests.clone());
         registry.register("http_failures", "Requests answered with a server error", failures.clone());
         registry.register("start_time_seconds", "When the daemon started", start);
+        registry.register_collector(Box::new(MachineCalls(calls.clone())));
         Self { registry: Arc::new(registry), requests, failures }
+    }
+
+    /// Counts an answer.
+    pub fn answered(&self, status: axum::http::StatusCode) {
+        self.requests.inc();
+        if status.is_server_error() {
+            self.failures.inc();
+        }
     }
 
     /// The exposition text.

@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
-use muster_engine::{Engine, clock::Clock};
+use muster_engine::{Engine, clock::Clock, poll};
 use muster_store::{KeyRing, Store};
 use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
 use tokio_util::sync::CancellationToken;
@@ -57,6 +57,8 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
         listeners.set(Some(address)).await.with_context(|| format!("cannot listen on {address}"))?;
     }
 
+    let poller = (!options.disable_background_tasks).then(|| tokio::spawn(poll::run(engine.clone(), shutdown.clone())));
+
     // Settings take effect wherever they were changed.
     let mut settings = engine.watch_settings();
     let follow = async {
@@ -74,6 +76,10 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
         () = follow => shutdown.cancel(),
     }
     listeners.drain().await;
+    engine.stop().await;
+    if let Some(poller) = poller {
+        poller.await?;
+    }
     unix.await?;
     Ok(())
 }

@@ -12,24 +12,24 @@ pub const DEFAULT_PORT: u16 = 8443;
 /// address in a fixed order, with the current port (`servers.md` 16, defect 5). None when the machine has no
 /// management address.
 pub fn connection_url(current: &str, management: &[IpAddr]) -> Option<String> {
+    let parsed = Url::parse(current).ok().filter(|url| url.scheme() == "https");
+    let host = parsed.as_ref().and_then(Url::host);
     let usable =
         |ip: &&IpAddr| !matches!(ip, IpAddr::V6(v6) if is_link_local(v6)) && !ip.is_loopback() && !ip.is_unspecified();
     // IPv6 before IPv4, then by number: the same answer for the same machine at every poll.
-    let best = management.iter().filter(usable).min_by_key(|ip| (ip.is_ipv4(), **ip))?;
-    let parsed = Url::parse(current).ok().filter(|url| url.scheme() == "https");
-    let host = parsed.as_ref().and_then(Url::host);
+    let best = management.iter().filter(usable).min_by_key(|ip| (ip.is_ipv4(), **ip));
     let keep = match host {
-        Some(Host::Domain(_)) => true,
+        Some(Host::Domain(_)) => best.is_some(),
         Some(Host::Ipv4(ip)) => management.contains(&IpAddr::V4(ip)),
         Some(Host::Ipv6(ip)) => management.contains(&IpAddr::V6(ip)),
         None => false,
     };
-    if keep {
-        return Some(current.to_owned());
-    }
     // The URL parser drops 443, which is a choice too when a URL was given.
-    let port = parsed.map_or(DEFAULT_PORT, |url| url.port_or_known_default().unwrap_or(DEFAULT_PORT));
-    Some(match best {
+    let port = parsed.as_ref().map_or(DEFAULT_PORT, |url| url.port_or_known_default().unwrap_or(DEFAULT_PORT));
+    if keep {
+        return host.map(|host| format!("https://{host}:{port}"));
+    }
+    Some(match best? {
         IpAddr::V4(ip) => format!("https://{ip}:{port}"),
         IpAddr::V6(ip) => format!("https://[{ip}]:{port}"),
     })

@@ -5,6 +5,7 @@ mod channels;
 mod collections;
 mod root;
 mod server_filter;
+mod server_schema;
 mod server_stream;
 mod servers;
 mod system;
@@ -18,7 +19,7 @@ use crate::{
     access::{Access, CREATE, DELETE, EDIT, Permission, Routes, VIEW},
     path,
 };
-use axum::{Router, middleware::from_fn};
+use axum::{Router, middleware::{from_fn, from_fn_with_state}};
 use utoipa::OpenApi as _;
 use utoipa_axum::routes;
 
@@ -114,11 +115,12 @@ pub fn build(app: App) -> (Router, utoipa::openapi::OpenApi, Vec<Permission>) {
 
     let (router, openapi, table) = routes.finish();
     app.set_openapi(&openapi);
+    let metrics = app.metrics.clone();
     // The outer layers see what the inner router made of the request, `Allow` included.
     let router = Router::new()
         .fallback_service(router.fallback(path::not_found).with_state(app))
         .layer(from_fn(path::method_not_allowed))
-        .layer(from_fn(crate::trace::requests))
+        .layer(from_fn_with_state(metrics, crate::trace::requests))
         .layer(from_fn(path::clean));
     (router, openapi, table)
 }
