@@ -129,6 +129,13 @@ fn defect_10_shut_down_is_polled_and_rebooting_has_an_end() {
     let off = Enrolment::new(Offline, Detail::ShutDown, at(0));
     assert_eq!(poll_interval(&off, at(9)).unwrap().as_secs(), 300);
     assert!(poll(&off, answer(Some(900)), 1000).enrolment.is(Ready, Detail::None));
+    assert!(poll(&off, answer(Some(20)), 60).enrolment.is(Ready, Detail::None), "switched on again at once");
+    // It answers once more while it goes down: still shut down, unless that lasts, or a person asks.
+    let going = Enrolment { boot_at: Some(at(-99)), ..off };
+    assert!(poll(&going, answer(Some(-99)), 60).enrolment.is(Offline, Detail::ShutDown));
+    assert!(poll(&going, answer(Some(-99)), 601).enrolment.is(Ready, Detail::None));
+    let asked = after_poll(&going, &answer(Some(-99)), PollOrigin::Person, &Limits::default(), at(60));
+    assert!(asked.enrolment.is(Ready, Detail::None));
 
     let rebooting = Enrolment::new(Offline, Detail::Rebooting, at(0));
     let limit = Limits::default().reboot.as_secs();

@@ -213,6 +213,9 @@ pub enum WaitReason {
         /// How the last one failed.
         how: String,
     },
+    /// Switched off, and still the boot of before answers.
+    #[error("still going down")]
+    GoingDown,
     /// An operation through the BMC owns the machine.
     #[error("silence is expected while an operation works through the BMC")]
     SilenceExpected,
@@ -221,7 +224,7 @@ pub enum WaitReason {
 impl WaitReason {
     /// Whether a person's `:resync` that ends so is answered with a retryable error (`servers.md` 3.8).
     pub const fn is_error(&self) -> bool {
-        !matches!(self, Self::NoAnswer { .. } | Self::SilenceExpected)
+        !matches!(self, Self::NoAnswer { .. } | Self::GoingDown | Self::SilenceExpected)
     }
 }
 
@@ -273,6 +276,8 @@ pub struct Limits {
     pub boot_margin: SignedDuration,
     /// A reboot that takes longer has failed.
     pub reboot: SignedDuration,
+    /// How long a machine that was switched off may still answer.
+    pub shut_down: SignedDuration,
     /// An update that takes longer has failed.
     pub update: SignedDuration,
     /// An evacuation or restore that takes longer and is not under way by observation has failed.
@@ -287,6 +292,7 @@ impl Default for Limits {
             failures: 3,
             boot_margin: SignedDuration::from_secs(10),
             reboot: SignedDuration::from_mins(20),
+            shut_down: SignedDuration::from_mins(10),
             update: SignedDuration::from_mins(60),
             maintenance: SignedDuration::from_mins(5),
             pending: SignedDuration::from_mins(15),

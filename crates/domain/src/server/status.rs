@@ -33,7 +33,7 @@ pub fn after_poll(
         PollOutcome::NotIncusOs => {}
         PollOutcome::Failed(failure) => failed(&mut step, failure, origin, limits, now),
         PollOutcome::NotReady { boot_at } => not_ready(&mut step, *boot_at, limits, now),
-        PollOutcome::Reached(seen) => reached(&mut step, seen, limits, now),
+        PollOutcome::Reached(seen) => reached(&mut step, seen, origin, limits, now),
     }
     step.changed = !enrolment.is(step.enrolment.status, step.enrolment.detail);
     step
@@ -95,7 +95,7 @@ fn not_ready(step: &mut Step, boot_at: Option<Timestamp>, limits: &Limits, now: 
 }
 
 /// It answered and is ready.
-fn reached(step: &mut Step, seen: &Observation, limits: &Limits, now: Timestamp) {
+fn reached(step: &mut Step, seen: &Observation, origin: PollOrigin, limits: &Limits, now: Timestamp) {
     step.seen = true;
     answered(step);
     if step.enrolment.is(Offline, Detail::Rebooting) && !new_boot(&step.enrolment, seen.boot_at, limits, now) {
@@ -107,6 +107,15 @@ fn reached(step: &mut Step, seen: &Observation, limits: &Limits, now: Timestamp)
         step.warn(WarningKind::RebootNotDone, message);
     } else {
         step.clear.push(WarningKind::RebootNotDone);
+    }
+    // On its way down it may answer once more; whoever asks in person is told what answers.
+    if step.enrolment.is(Offline, Detail::ShutDown)
+        && origin == PollOrigin::Background
+        && step.enrolment.age(now) <= limits.shut_down
+        && !new_boot(&step.enrolment, seen.boot_at, limits, now)
+    {
+        step.wait = Some(WaitReason::GoingDown);
+        return;
     }
     let e = &mut step.enrolment;
     e.boot_at = seen.boot_at.or(e.boot_at);

@@ -36,7 +36,7 @@ fn a_poll_that_answers_makes_ready() {
         ((Offline, Detail::ShutDown), false),
         ((Unknown, Detail::None), false),
     ] {
-        let step = background(&Enrolment::new(from.0, from.1, at(0)), &ok(-100), 60);
+        let step = by_person(&Enrolment::new(from.0, from.1, at(0)), &ok(-100), 60);
         assert_eq!(state(&step), (Ready, Detail::None), "{from:?}");
         assert_eq!(step.registered, registered, "{from:?}");
         assert!(step.changed && step.seen && step.wait.is_none());
