@@ -21,11 +21,11 @@ use crate::{
 use collect::Collected;
 use muster_api::provisioning::status::{ServerStatus, ServerType};
 use muster_clients::{call::{CallError, Failure as CallFailure}, machine::Machine};
-use muster_domain::server::{
+use muster_domain::{machine::Command, server::{
     enrolment::{Failure, FailureKind, Limits, Observation, PollOrigin, PollOutcome, Step},
     status::after_poll,
     version::compute,
-};
+}};
 use muster_store::{
     Secret, StoreError, Tx,
     tables::{
@@ -173,7 +173,11 @@ async fn apply(engine: &Engine, asked: ServerRow, found: Found, origin: PollOrig
         servers::update_observation(tx, &row.id, asked.observed, &stored)?;
         if step.registered {
             let pooled = row.server_type.parse::<ServerType>().is_ok_and(ServerType::is_incus);
-            machine::first_poll(tx, &row.machine_id, pooled, now.micros())?;
+            let command = Command::FirstPoll { open: pooled, accepts_data: false };
+            // A refusal leaves the machine where it is; the enrolment is ready all the same (`lifecycle.md` 5.8, 26).
+            if let Err(refusal) = machine::command(tx, &asked, &command, "system", "first poll succeeded", now.micros())? {
+                tracing::warn!(server = %row.name, %refusal, "the machine's lifecycle did not follow its first poll");
+            }
         }
         warn(tx, &row, &step, collected, now.micros())?;
         if step.changed {
