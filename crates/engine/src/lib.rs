@@ -38,6 +38,7 @@ struct Inner {
     identities: ArcSwap<Identities>,
     directory: PathBuf,
     connections: poll::Connections,
+    prepared: services::image::PreparedImages,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -58,6 +59,7 @@ impl Engine {
             identities: ArcSwap::from_pointee(identities),
             directory,
             connections: poll::Connections::default(),
+            prepared: services::image::PreparedImages::default(),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
         })))
@@ -91,6 +93,10 @@ impl Engine {
     /// Requests to machines and handshakes with them, since the start.
     pub fn machine_calls(&self) -> &Arc<muster_clients::machine::Counters> {
         self.0.connections.counters()
+    }
+
+    pub(crate) fn prepared_images(&self) -> &services::image::PreparedImages {
+        &self.0.prepared
     }
 
     pub(crate) fn connections(&self) -> &poll::Connections {

@@ -159,7 +159,8 @@ pub fn check_security(security: &SystemSecurity) -> Result<SystemSecurity, Error
 
 fn check_acme(security: &mut SystemSecurity) -> Result<(), Error> {
     let acme = &mut security.acme;
-    if acme.domain.is_empty() && acme.email.is_empty() && acme.ca_url.is_empty() && !acme.agree_tos {
+    *acme = std::mem::take(acme).with_defaults();
+    if acme.domain.is_empty() && acme.email.is_empty() && !acme.agree_tos {
         return Ok(());
     }
     if !matches!(acme.challenge.as_str(), "" | "HTTP-01" | "DNS-01") {

@@ -17,7 +17,7 @@ use axum::{
 use muster_api::provisioning::seed::{TokenImagePost, TokenSeed, TokenSeedPost, TokenSeedPut};
 use muster_engine::{
     Error,
-    services::{token, token_seed, update},
+    services::{image as prepared_image, token, token_seed, update},
 };
 use uuid::Uuid;
 
@@ -111,28 +111,39 @@ pub async fn delete(
     Ok(Empty)
 }
 
-/// Prepares an image. Checks what was asked for; this version has no images to make one of.
+/// Where a prepared image is fetched.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+pub struct PreparedImage {
+    image: String,
+}
+
+/// Prepares an image: good for one download within five minutes.
 #[utoipa::path(post, path = "/1.0/provisioning/tokens/{uuid}/image", tag = "tokens",
-    params(("uuid" = Uuid, Path)), request_body = TokenImagePost, responses((status = 400), (status = 404)))]
+    params(("uuid" = Uuid, Path)), request_body = TokenImagePost, responses((status = 201, body = PreparedImage), (status = 400), (status = 404)))]
 pub async fn prepare(
     State(app): State<App>,
     PathUuid(uuid): PathUuid,
     Strict(post): Strict<TokenImagePost>,
-) -> Result<Response, ApiError> {
+) -> Result<Created<PreparedImage>, ApiError> {
     check(&post.image_type, &post.architecture)?;
-    let (token, _) = token::get(&app.engine, uuid).await?;
-    image(&app, &post.image_type, &post.architecture, &token.channel).await
+    token::get(&app.engine, uuid).await?;
+    let id = prepared_image::prepare(&app.engine, uuid, &post.image_type, &post.architecture);
+    let image = format!("/1.0/provisioning/tokens/{uuid}/image/{id}");
+    // The reference's Location names a path that does not exist; clients take the one in the body.
+    Ok(Created(format!("/1.0/provisioning/tokens/image/{id}"), PreparedImage { image }))
 }
 
-/// A prepared image: none can be.
+/// A prepared image.
 #[utoipa::path(get, path = "/1.0/provisioning/tokens/{uuid}/image/{image}", tag = "tokens",
-    params(("uuid" = Uuid, Path), ("image" = Uuid, Path)), responses((status = 404)))]
+    params(("uuid" = Uuid, Path), ("image" = Uuid, Path)), responses((status = 400), (status = 404)))]
 pub async fn prepared(
-    PathUuid(_): PathUuid,
+    State(app): State<App>,
+    PathUuid(uuid): PathUuid,
     axum::extract::Path((_, image)): axum::extract::Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let image = crate::params::uuid(&image)?;
-    Err(Error::NotFound(format!("prepared image {image}")).into())
+    let wanted = prepared_image::prepared(&app.engine, uuid, crate::params::uuid(&image)?)?;
+    let (token, _) = token::get(&app.engine, uuid).await?;
+    self::image(&app, &wanted.kind, &wanted.architecture, &token.channel).await
 }
 
 fn check(kind: &str, architecture: &str) -> Result<(), ApiError> {
