@@ -33,7 +33,10 @@ use std::sync::Arc;
 /// # Errors
 /// [`CompileError::Syntax`] if it is no expression, or one that is too deep or too long.
 pub fn parse(source: &str) -> Result<ast::Node, CompileError> {
-    parser::parse(source).map_err(|fault| CompileError::Syntax(Located::new(source, fault.offset, fault.message)))
+    match parser::parse(source) {
+        Ok(node) => Ok(*node),
+        Err(fault) => Err(CompileError::Syntax(Located::new(source, fault.offset, fault.message))),
+    }
 }
 
 /// Compiles a condition on rows of the given schema.

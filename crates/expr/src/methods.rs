@@ -6,6 +6,7 @@ macro_rules! methods {
     ($($variant:ident,)*) => {
         /// A method; it is called as it is named here.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[expect(clippy::upper_case_acronyms, reason = "methods are called as in Go")]
         pub(crate) enum Method { $($variant,)* }
 
         impl Method {
