@@ -331,7 +331,7 @@ impl Checker<'_> {
             std::cmp::Ordering::Equal => {}
         }
         for ((arg, ty), expected) in args.iter().zip(&types).zip(expected) {
-            if !ty.is_open() && ty.pointed() != expected {
+            if !ty.is_open() && !expected.is_open() && ty.pointed() != expected {
                 let message = format!("cannot use {ty} as argument (type {expected}) to call {name} ");
                 return fault(arg.offset, message);
             }

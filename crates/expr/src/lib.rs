@@ -28,6 +28,9 @@ pub use schema::{CodeType, Schema, StructType, TextFunction, Type};
 
 use std::sync::Arc;
 
+/// The language in one page of Markdown, for help texts and the site.
+pub const REFERENCE: &str = include_str!("../reference.md");
+
 /// Parses a text without looking at names and types.
 ///
 /// # Errors
@@ -107,5 +110,19 @@ impl Program {
     #[must_use]
     pub fn source(&self) -> &str {
         &self.0.source
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Builtin, REFERENCE};
+
+    #[test]
+    fn the_reference_names_every_function() {
+        for function in Builtin::ALL {
+            let name = function.name();
+            let named = [format!("`{name}`"), format!("`{name}(")].iter().any(|form| REFERENCE.contains(form.as_str()));
+            assert!(named, "{name}");
+        }
     }
 }

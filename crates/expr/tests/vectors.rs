@@ -2,8 +2,9 @@
 
 mod schemas;
 
-use muster_expr::compile;
+use muster_expr::{Schema, Type, compile};
 use schemas::inventory::sample;
+use serde_json::json;
 
 /// Row, expression, result (a truth, `CE text` or `RE text`), and why it is not what the peer
 /// answers.
@@ -259,6 +260,9 @@ const VECTORS: &[(&str, &str, &str, &str)] = &[
     ("in", r#"last_updated.Format("02.01.2006 15:04") == "20.08.2026 01:02" and last_updated.Weekday() == "Thursday""#, "true", ""),
     ("in", r#"date("20.08.2026", "02.01.2006") < last_updated and last_updated.Month() == 8"#, "true", ""),
     ("in", r#"date("2026-08-20 03:02:03", "2006-01-02 15:04:05", "Europe/Berlin") == last_updated"#, "true", ""),
+    ("in", r#"date(timezone("Europe/Berlin"), "2026-08-20 03:02:03") == last_updated"#, "true", ""),
+    ("in", r#"last_updated.In(timezone("Europe/Berlin")).Hour() == 3 and last_updated.AddDate(0, 1, 15).Month() == "October""#, "true", ""),
+    ("in", r#"fromPairs([[1, "a"]])[1] == "a" and b"abc"[1:] == b"bc" and b"abc"[0] == 97"#, "true", ""),
     ("in", r#"duration("90m").Hours() == 1.5 and string(duration("90m")) == "1h30m0s""#, "true", ""),
     ("in", r#"duration("x") == duration("1h")"#, "RE invalid duration", ""),
 ];
@@ -303,4 +307,59 @@ fn names_are_those_of_the_row() {
     let (schema, _) = sample("in");
     let program = compile(r#"name == "a" or object.status == name and len(server) > 1"#, &schema).unwrap();
     assert_eq!(program.names(), ["name", "object", "server"]);
+}
+
+/// `applies_to_architecture` of update file filters (updates-and-system.md 12).
+fn applies(texts: &[&str]) -> Result<bool, String> {
+    match texts {
+        [architecture, wanted @ ..] if !wanted.is_empty() => {
+            Ok(architecture.is_empty() || wanted.contains(architecture))
+        }
+        _ => Err("needs at least two arguments".to_owned()),
+    }
+}
+
+#[test]
+fn schemas_may_bring_functions_and_other_keys() {
+    let schema = Schema::new()
+        .field("architecture", Type::Str)
+        .field_as("size", "file_size", Type::Int)
+        .function("applies", applies);
+    let row = json!({"architecture": "x86_64", "file_size": 7});
+    let outcome = |expression: &str| match compile(expression, &schema) {
+        Err(error) => format!("CE {error}"),
+        Ok(program) => match program.matches(&row, "2026-09-01T00:00:00Z".parse().unwrap()) {
+            Ok(truth) => truth.to_string(),
+            Err(error) => format!("RE {error}"),
+        },
+    };
+    assert_eq!(outcome(r#"applies(architecture, "aarch64", "x86_64") and size == 7"#), "true");
+    assert_eq!(outcome(r#"applies(architecture, "aarch64")"#), "false");
+    assert!(outcome("applies(architecture)").starts_with("RE applies: needs at least two arguments (1:1)"));
+    assert!(outcome("applies(architecture, 1)").starts_with("RE interface conversion: interface {} is int"));
+    assert!(outcome("applies()").starts_with("CE not enough arguments"));
+    assert!(outcome("file_size == 7").starts_with("CE unknown name file_size"));
+}
+
+#[test]
+fn programs_are_shared_between_threads() {
+    let (schema, row) = sample("in");
+    let program = compile(r#"name == "vm1""#, &schema).unwrap();
+    let other = program.clone();
+    let now = "2026-09-01T00:00:00Z".parse().unwrap();
+    let elsewhere = std::thread::spawn(move || other.matches(&row, now)).join().unwrap();
+    assert_eq!(elsewhere, Ok(true));
+    assert_eq!(program.source(), r#"name == "vm1""#);
+}
+
+#[test]
+fn numbers_in_text_maps_and_broken_times() {
+    let schema = Schema::new().field("config", Type::Str.map()).field("at", Type::Time);
+    let now = "2026-09-01T00:00:00Z".parse().unwrap();
+    let program = compile(r#"config.a == "1" and config.b == "true" and config.c == """#, &schema).unwrap();
+    assert_eq!(program.matches(&json!({"config": {"a": 1, "b": true, "c": null}}), now), Ok(true));
+    let program = compile("at.IsZero()", &schema).unwrap();
+    assert_eq!(program.matches(&json!({}), now), Ok(true));
+    let error = program.matches(&json!({"at": "yesterday"}), now).unwrap_err();
+    assert!(error.to_string().starts_with("cannot read \"yesterday\" as a time (1:1)"), "{error}");
 }
