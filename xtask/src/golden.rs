@@ -43,23 +43,78 @@ const MASKED: &str = "recovery keys are masked; reading one is a call of its own
 const MASKED_FIELDS: &[&str] = &["body.metadata.os_data.security", "body.metadata.0.os_data.security"];
 
 const NAMED: &[Named] = &[
-    Named { scenario: "root_and_auth", step: "no such path /1.0/events", fields: WHOLE, reason: "the event stream is ours" },
-    Named { scenario: "root_and_auth", step: "no such path /1.0/operations", fields: WHOLE, reason: "operations are ours" },
-    Named { scenario: "root_and_auth", step: "no such path /1.0/metrics", fields: WHOLE, reason: "the metrics are ours" },
-    Named { scenario: "registration", step: "registered, the rest of the body is ignored", fields: MASKED_FIELDS, reason: MASKED },
-    Named { scenario: "registration", step: "known by its system uuid: name kept, url taken", fields: MASKED_FIELDS, reason: MASKED },
-    Named { scenario: "registration", step: "a migration manager, known by machine id only", fields: MASKED_FIELDS, reason: MASKED },
-    Named { scenario: "registration", step: "another operations center, found out by the poll", fields: MASKED_FIELDS, reason: MASKED },
-    Named { scenario: "registration", step: "no primary application that is a server type", fields: MASKED_FIELDS, reason: MASKED },
-    Named { scenario: "registration", step: "all servers at the end", fields: &["body.metadata"], reason: "a second pre-registered server exists here" },
+    Named {
+        scenario: "root_and_auth",
+        step: "no such path /1.0/events",
+        fields: WHOLE,
+        reason: "the event stream is ours",
+    },
+    Named {
+        scenario: "root_and_auth",
+        step: "no such path /1.0/operations",
+        fields: WHOLE,
+        reason: "operations are ours",
+    },
+    Named {
+        scenario: "root_and_auth",
+        step: "no such path /1.0/metrics",
+        fields: WHOLE,
+        reason: "the metrics are ours",
+    },
+    Named {
+        scenario: "registration",
+        step: "registered, the rest of the body is ignored",
+        fields: MASKED_FIELDS,
+        reason: MASKED,
+    },
+    Named {
+        scenario: "registration",
+        step: "known by its system uuid: name kept, url taken",
+        fields: MASKED_FIELDS,
+        reason: MASKED,
+    },
+    Named {
+        scenario: "registration",
+        step: "a migration manager, known by machine id only",
+        fields: MASKED_FIELDS,
+        reason: MASKED,
+    },
+    Named {
+        scenario: "registration",
+        step: "another operations center, found out by the poll",
+        fields: MASKED_FIELDS,
+        reason: MASKED,
+    },
+    Named {
+        scenario: "registration",
+        step: "no primary application that is a server type",
+        fields: MASKED_FIELDS,
+        reason: MASKED,
+    },
+    Named {
+        scenario: "registration",
+        step: "all servers at the end",
+        fields: &["body.metadata"],
+        reason: "a second pre-registered server exists here",
+    },
     Named { scenario: "servers_lifecycle", step: "ready after the first poll", fields: MASKED_FIELDS, reason: MASKED },
     Named { scenario: "servers_lifecycle", step: "objects", fields: MASKED_FIELDS, reason: MASKED },
     Named { scenario: "servers_lifecycle", step: "changed", fields: MASKED_FIELDS, reason: MASKED },
     Named { scenario: "servers_lifecycle", step: "everything omitted is empty", fields: MASKED_FIELDS, reason: MASKED },
     Named { scenario: "servers_lifecycle", step: "channel of the server", fields: MASKED_FIELDS, reason: MASKED },
     Named { scenario: "servers_lifecycle", step: "new name", fields: MASKED_FIELDS, reason: MASKED },
-    Named { scenario: "servers_list", step: "cluster and status without recursion", fields: &["headers"], reason: "answered here, and so without the error's headers" },
-    Named { scenario: "system_settings", step: "certificate, empty object", fields: &["status", "body.error_code"], reason: "nothing was given, which is the caller's mistake: 400" },
+    Named {
+        scenario: "servers_list",
+        step: "cluster and status without recursion",
+        fields: &["headers"],
+        reason: "answered here, and so without the error's headers",
+    },
+    Named {
+        scenario: "system_settings",
+        step: "certificate, empty object",
+        fields: &["status", "body.error_code"],
+        reason: "nothing was given, which is the caller's mistake: 400",
+    },
 ];
 
 /// What the folders of all scenarios of one run lie in.
@@ -156,7 +211,7 @@ pub fn run(scenarios: &[String]) -> Result<ExitCode> {
     }
 
     for i in &tally.named {
-        let Named { scenario, step, reason } = &NAMED[*i];
+        let Named { scenario, step, reason, .. } = &NAMED[*i];
         println!("named: {scenario}: {step} ({reason})");
     }
     let stale = tally.stale();
@@ -297,7 +352,9 @@ mod tests {
     fn a_named_step_that_differs_elsewhere_too_counts() {
         let step = "  DIFFERENT: new name   [admin GET /x]\n      ! body.metadata.os_data.security.state: x\n";
         assert_eq!(tally(&format!("{step}servers_lifecycle: 1 same, 1 different, 0 free")).different, 0);
-        let more = format!("{step}      ! body.metadata.name: recorded 'a', here 'b'\nservers_lifecycle: 1 same, 1 different, 0 free");
+        let more = format!(
+            "{step}      ! body.metadata.name: recorded 'a', here 'b'\nservers_lifecycle: 1 same, 1 different, 0 free"
+        );
         assert_eq!(tally(&more).different, 1);
     }
 

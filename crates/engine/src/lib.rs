@@ -117,7 +117,10 @@ impl Engine {
                     () = engine.0.shutdown.cancelled() => return,
                     () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
                 }
-                if poll::poll(&engine, &id, true, muster_domain::server::enrolment::PollOrigin::Background).await.is_ok() {
+                if poll::poll(&engine, &id, true, muster_domain::server::enrolment::PollOrigin::Background)
+                    .await
+                    .is_ok()
+                {
                     return;
                 }
             }

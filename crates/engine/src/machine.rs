@@ -77,7 +77,9 @@ pub(crate) fn register(
             let predecessor = tombstone.map(|t| t.id);
             insert(tx, new_id, identity, predecessor, &change, actor, "registered with a token", now)?
         }
-        (Registration::Repeated, None) => return Err(StoreError::Corrupt("a repeated registration without a record".into())),
+        (Registration::Repeated, None) => {
+            return Err(StoreError::Corrupt("a repeated registration without a record".into()));
+        }
     };
     Ok(Registered::Machine(row.id))
 }
@@ -139,7 +141,10 @@ fn store(row: &mut MachineRow, machine: &Machine) {
     row.flags = text(&Marks { flags: machine.flags, type_match: machine.type_match });
 }
 
-#[expect(clippy::too_many_arguments, reason = "one call each for every way a record begins; a struct would only name them twice")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one call each for every way a record begins; a struct would only name them twice"
+)]
 fn insert(
     tx: &mut Tx<'_>,
     id: &str,
@@ -181,7 +186,14 @@ fn write(
 }
 
 /// One entry for each edge, so that replaying them gives the stored state.
-fn record(tx: &mut Tx<'_>, id: &str, records: &[Record], actor: &str, reason: &str, now: i64) -> Result<(), StoreError> {
+fn record(
+    tx: &mut Tx<'_>,
+    id: &str,
+    records: &[Record],
+    actor: &str,
+    reason: &str,
+    now: i64,
+) -> Result<(), StoreError> {
     use muster_domain::machine::Actor;
     for record in records {
         let actor = match record.actor {

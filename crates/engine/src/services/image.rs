@@ -52,7 +52,9 @@ pub fn prepared(engine: &Engine, token: Uuid, id: Uuid) -> Result<Prepared, Erro
     let images = engine.prepared_images().0.lock().unwrap_or_else(PoisonError::into_inner);
     match images.get(&id).filter(|image| image.until > engine.clock().micros()) {
         None => Err(Error::NotFound(format!("prepared image {id}; prepare it again"))),
-        Some(image) if image.token != token => Err(Error::Invalid(format!("image {id} was prepared for another token"))),
+        Some(image) if image.token != token => {
+            Err(Error::Invalid(format!("image {id} was prepared for another token")))
+        }
         Some(image) => Ok(image.clone()),
     }
 }

@@ -72,12 +72,15 @@ pub async fn get(
 ) -> Result<Response, ApiError> {
     let (seed, generation) = token_seed::get(&app.engine, uuid, name).await?;
     if !seed.public && !caller.trusted() {
-        return Err(ApiError::forbidden("the seed is not public: User does not have entitlement \"can_view\" on object \"server:operations-center\""));
+        return Err(ApiError::forbidden(
+            "the seed is not public: User does not have entitlement \"can_view\" on object \"server:operations-center\"",
+        ));
     }
     if params.get("type").is_empty() {
         return Ok(Tagged(tag(&seed, generation), seed).into_response());
     }
-    image(&app, params.get("type"), params.get("architecture"), &app.engine.settings().updates.updates_default_channel).await
+    image(&app, params.get("type"), params.get("architecture"), &app.engine.settings().updates.updates_default_channel)
+        .await
 }
 
 /// Replaces a seed.
@@ -160,7 +163,10 @@ async fn image(app: &App, kind: &str, architecture: &str, channel: &str) -> Resu
     check(kind, architecture)?;
     let ready = update::in_channel(&app.engine, channel.to_owned()).await?;
     match ready.iter().find(|u| u.update_status == "ready") {
-        None => Err(Error::NotFound(format!("no update is ready in channel {channel:?}, so there is no image to seed")).into()),
+        None => {
+            Err(Error::NotFound(format!("no update is ready in channel {channel:?}, so there is no image to seed"))
+                .into())
+        }
         Some(_) => Err(ApiError::not_offered("this version keeps no update files, so it cannot make images")),
     }
 }

@@ -78,11 +78,15 @@ fn a_token_and_a_known_uuid_do_not_take_a_living_server_over() {
         let _fleet = fleet(&bench, &url, 1).await;
         let victim = until_ready(&bench, 1).await.remove(0);
         let token = bench.token(5).await;
-        let body = json!({"name": "taker", "connection_url": "https://127.0.0.1:1", "system_uuid": victim["system_uuid"]});
+        let body =
+            json!({"name": "taker", "connection_url": "https://127.0.0.1:1", "system_uuid": victim["system_uuid"]});
         let refused = post(&bench, &url, "taker", &token, body).await.unwrap_err();
         assert!(matches!(refused, CenterError::Forbidden { .. }), "{refused:?}");
         let after = servers(&bench).await.remove(0);
-        assert_eq!((&after["certificate"], &after["connection_url"]), (&victim["certificate"], &victim["connection_url"]));
+        assert_eq!(
+            (&after["certificate"], &after["connection_url"]),
+            (&victim["certificate"], &victim["connection_url"])
+        );
         let (_, left) = bench.ask(Who::Unix, "GET", &format!("/1.0/provisioning/tokens/{token}"), "").await;
         assert_eq!(left["metadata"]["uses_remaining"], 5, "no use of the token is lost");
         let (_, audit) = bench.ask(Who::Unix, "GET", "/1.0/audit", "").await;
@@ -101,7 +105,8 @@ fn a_token_for_four_serves_four_of_forty_at_once() {
             let (bench, url, token) = (&bench, &url, &token);
             async move {
                 let name = format!("m{n}");
-                let body = json!({"name": name, "connection_url": "https://127.0.0.1:1", "system_uuid": format!("u{n}")});
+                let body =
+                    json!({"name": name, "connection_url": "https://127.0.0.1:1", "system_uuid": format!("u{n}")});
                 post(bench, url, &name, token, body).await.is_ok()
             }
         });

@@ -53,20 +53,26 @@ fn nesting_wrong_types_and_odd_texts_name_what_is_wrong() {
             (r#"{"uses_remaining": 1, "expire_at": []}"#.to_owned(), "expire_at"),
             (r#"{"uses_remaining": 99999999999999999999}"#.to_owned(), "uses_remaining"),
             ("\u{0}".to_owned(), "Bad Request"),
-            (r#"{"uses_remaining": 1, "expire_at": "2099-01-01T00:00:00Z", "description": "a\u0000b"}"#.to_owned(), "NUL"),
+            (
+                r#"{"uses_remaining": 1, "expire_at": "2099-01-01T00:00:00Z", "description": "a\u0000b"}"#.to_owned(),
+                "NUL",
+            ),
         ] {
             let (status, answer) = bench.ask(Who::Unix, "POST", TOKENS, body.clone()).await;
             assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
             assert!(answer["error"].as_str().unwrap().contains(says), "{answer}");
         }
-        let deep = format!("/1.0/provisioning/servers?recursion=1&filter={}1{}", "(".repeat(20_000), ")".repeat(20_000));
+        let deep =
+            format!("/1.0/provisioning/servers?recursion=1&filter={}1{}", "(".repeat(20_000), ")".repeat(20_000));
         let (status, _) = bench.ask(Who::Unix, "GET", &deep, "").await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
         for path in ["/1.0/provisioning/channels/..%2f..%2fetc", "/1.0/provisioning/servers/%2e%2e"] {
             let (status, answer) = bench.ask(Who::Unix, "GET", path, "").await;
             assert_eq!(status, StatusCode::NOT_FOUND, "{path}: {answer}");
         }
-        for path in ["/1.0/provisioning/tokens/%ff", "/1.0/provisioning/channels/%00", "/1.0/provisioning/servers/a%00b"] {
+        for path in
+            ["/1.0/provisioning/tokens/%ff", "/1.0/provisioning/channels/%00", "/1.0/provisioning/servers/a%00b"]
+        {
             let (status, answer) = bench.ask(Who::Unix, "GET", path, "").await;
             assert_eq!(status, StatusCode::BAD_REQUEST, "{path}: {answer}");
         }

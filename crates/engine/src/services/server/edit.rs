@@ -110,7 +110,13 @@ pub async fn update(
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::Invalid`], [`Error::Constraint`], [`Error::Stale`].
-pub async fn rename(engine: &Engine, actor: &Actor, name: &str, new: String, expected: Option<i64>) -> Result<(), Error> {
+pub async fn rename(
+    engine: &Engine,
+    actor: &Actor,
+    name: &str,
+    new: String,
+    expected: Option<i64>,
+) -> Result<(), Error> {
     check::name(&new)?;
     if new == name {
         return Err(Error::Invalid("Invalid server, the new name is the old one".into()));
@@ -123,7 +129,10 @@ pub async fn rename(engine: &Engine, actor: &Actor, name: &str, new: String, exp
     let (wanted, actor) = (name.to_owned(), actor.clone());
     let done = engine.store().write(move |tx| {
         servers::rename(tx, &wanted, &new, expected, now)?;
-        let entry = audit::Entry { to_state: Some(new.clone()), ..audit::entry(now, &actor, "server.rename", "server", &wanted) };
+        let entry = audit::Entry {
+            to_state: Some(new.clone()),
+            ..audit::entry(now, &actor, "server.rename", "server", &wanted)
+        };
         audit::append(tx, &entry)
     });
     done.await.map_err(|e| named(e, name))
@@ -168,7 +177,8 @@ fn put_bmc(row: &mut ServerRow, bmc: &BmcConfig) -> Option<Option<Secret>> {
 }
 
 fn same_bmc(bmc: &BmcConfig, row: &ServerRow) -> bool {
-    BmcConfig { auto_pin_certificate: false, ..bmc.clone() } == BmcConfig { auto_pin_certificate: false, ..view::bmc(row) }
+    BmcConfig { auto_pin_certificate: false, ..bmc.clone() }
+        == BmcConfig { auto_pin_certificate: false, ..view::bmc(row) }
 }
 
 /// The reference tests the connection before it stores; this version has no Redfish client, so it cannot vouch for one.

@@ -171,7 +171,9 @@ impl Newcomer {
         let ids = (row.system_uuid.clone(), row.machine_key.clone());
         match self.machine(tx, Some(&row), same, ids.0.as_deref(), ids.1.as_deref())? {
             Registered::Machine(id) => row.machine_id = id,
-            Registered::Refused(refusal) if refusal.is_alert() => return Ok(Outcome::Takeover { id: row.id, name: row.name }),
+            Registered::Refused(refusal) if refusal.is_alert() => {
+                return Ok(Outcome::Takeover { id: row.id, name: row.name });
+            }
             Registered::Refused(refusal) => return Ok(Outcome::Refused(Error::NotAuthorized(refusal.to_string()))),
         }
         let action = if same { "server.register-again" } else { "server.register" };
