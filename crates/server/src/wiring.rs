@@ -78,6 +78,8 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
         () = shutdown.cancelled() => {}
         () = follow => shutdown.cancel(),
     }
+    // Event streams have no end of their own: they end first, so that nothing has to wait for them.
+    engine.stopping().cancel();
     listeners.drain().await;
     engine.stop().await;
     if let Some(poller) = poller {

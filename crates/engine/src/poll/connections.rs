@@ -1,6 +1,6 @@
 //! One kept connection to each machine, and one turn at a time for its polls.
 
-use crate::Engine;
+use crate::{Engine, Error};
 use muster_clients::{
     machine::{Counters, Machine},
     tls::{Credentials, Trust},
@@ -25,6 +25,17 @@ pub(crate) struct Slot {
     /// Held by the poll that is under way.
     pub turn: tokio::sync::Mutex<()>,
     machine: Mutex<Option<(String, Arc<Machine>)>>,
+}
+
+impl Engine {
+    /// The kept connection to the machine of a server. Opens nothing yet.
+    ///
+    /// # Errors
+    /// [`Error::Machine`] for an address or a certificate that cannot be used.
+    pub fn machine(&self, row: &ServerRow) -> Result<Arc<Machine>, Error> {
+        let slot = self.connections().slot(&row.id);
+        self.connections().machine(self, &slot, row).map_err(Error::Machine)
+    }
 }
 
 impl Connections {

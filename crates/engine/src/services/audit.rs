@@ -1,6 +1,6 @@
 //! The chained audit: one entry per transition and per privileged call. Never a secret in it.
 
-use crate::{Actor, Engine, Error};
+use crate::{Actor, Engine, Error, services::event};
 use muster_store::{
     StoreError, Tx,
     tables::audit::{self, Record},
@@ -48,12 +48,13 @@ pub(crate) fn refusal(at: i64, action: &str, object_kind: &str, object: &str, se
     entry
 }
 
-/// Appends within the transaction of what it tells about.
+/// Appends within the transaction of what it tells about, and tells those who watch the events.
 ///
 /// # Errors
 /// The store's.
 pub fn append(tx: &mut Tx<'_>, entry: &Entry) -> Result<(), StoreError> {
-    audit::append(tx, entry).map(|_| ())
+    audit::append(tx, entry)?;
+    event::audited(tx, entry)
 }
 
 /// Entries after `after`, oldest first.

@@ -3,7 +3,10 @@
 pub mod audit;
 pub mod channel;
 pub mod image;
+pub mod event;
+pub mod machine;
 pub mod server;
+pub mod sql;
 pub mod system;
 pub mod token;
 pub mod token_seed;

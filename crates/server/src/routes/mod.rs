@@ -3,6 +3,10 @@
 mod audit;
 mod channels;
 mod collections;
+mod events;
+mod internal;
+mod machines;
+mod os_proxy;
 mod root;
 mod server_filter;
 mod server_schema;
@@ -108,7 +112,16 @@ pub fn build(app: App) -> (Router, utoipa::openapi::OpenApi, Vec<Permission>) {
         .add(VIEW, routes!(servers::changelog))
         .add(VIEW, routes!(servers::network))
         .add(VIEW, routes!(servers::storage))
-        .add(VIEW, routes!(servers::versions));
+        .add(VIEW, routes!(servers::versions))
+        .add_any(EDIT, "/1.0/provisioning/servers/{name}/os", axum::routing::any(os_proxy::forward))
+        .add_any(EDIT, "/1.0/provisioning/servers/{name}/os/", axum::routing::any(os_proxy::forward))
+        .add_any(EDIT, "/1.0/provisioning/servers/{name}/os/{*rest}", axum::routing::any(os_proxy::forward));
+    let routes = routes
+        .add(VIEW, routes!(machines::list))
+        .add(VIEW, routes!(machines::get))
+        .add(VIEW, routes!(events::stream))
+        .add(EDIT, routes!(internal::dump))
+        .add(EDIT, routes!(internal::query));
     let routes = routes
         .add(VIEW, routes!(collections::clusters))
         .add(VIEW, routes!(collections::cluster_templates))

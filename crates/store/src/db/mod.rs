@@ -6,6 +6,7 @@
 //! Closures are `Fn`: on PostgreSQL one that clashes with another transaction is run again from the beginning.
 
 pub(crate) mod postgres;
+mod raw;
 mod row;
 mod sqlite;
 mod tls;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, oneshot, watch};
 
+pub use raw::Outcome;
 pub use row::Row;
 pub use tx::Tx;
 

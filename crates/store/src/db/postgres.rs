@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::db::row::Row;
 use crate::db::tls::Connector;
 use crate::db::tx::{Stop, Tx};
-use crate::db::{Ticker, apart, guarded, pool};
+use crate::db::{Outcome, Ticker, apart, guarded, pool, raw};
 use crate::error::{Result, StoreError, Violation};
 use crate::migrate;
 use crate::seal::KeyRing;
@@ -172,6 +172,15 @@ impl Connection {
             },
         };
         outcome.map_err(|error| self.driver(&error))
+    }
+
+    /// Runs one statement of an operator. Preparing it tells the types, and refuses more than one statement.
+    pub(super) fn raw(&mut self, sql: &str) -> Result<Outcome, Stop> {
+        let statement = self.client.prepare(sql).map_err(|error| self.driver(&error))?;
+        let columns = statement.columns().iter().map(|column| (column.name().to_owned(), column.type_().clone()));
+        let columns: Vec<(String, Type)> = columns.collect();
+        let messages = self.client.simple_query(sql).map_err(|error| self.driver(&error))?;
+        raw::postgres(&columns, &messages)
     }
 
     pub(super) fn control(&mut self, sql: &str) -> Result<(), Stop> {

@@ -82,7 +82,7 @@ fn translate(error: &rusqlite::Error) -> StoreError {
     }
 }
 
-fn driver(error: &rusqlite::Error) -> Stop {
+pub(super) fn driver(error: &rusqlite::Error) -> Stop {
     // There is one writer and readers never wait: nothing that a second run would mend.
     Stop::Driver { error: translate(error), again: false }
 }

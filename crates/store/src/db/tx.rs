@@ -5,7 +5,7 @@
 //! [`Tx::savepoint`].
 
 use crate::db::postgres::Connection as PgConnection;
-use crate::db::{row::Row, sqlite};
+use crate::db::{Outcome, raw, row::Row, sqlite};
 use crate::error::{Result, StoreError};
 use crate::seal::{KeyRing, SealError, Secret};
 use crate::value::Value;
@@ -100,6 +100,17 @@ impl<'a> Tx<'a> {
     /// The first row of the result, or [`StoreError::NotFound`].
     pub fn query_one<T>(&mut self, sql: &str, params: &[Value], map: impl FnMut(&Row) -> Result<T>) -> Result<T> {
         self.query_opt(sql, params, map)?.ok_or(StoreError::NotFound)
+    }
+
+    /// Runs one statement of an operator, whatever its result looks like; `changes` says whether it may write.
+    pub(crate) fn raw(&mut self, sql: &str, changes: bool) -> Result<Outcome> {
+        self.check()?;
+        let outcome = match &mut self.conn {
+            Conn::Sqlite(connection) => raw::sqlite(connection, sql),
+            Conn::Postgres(connection) => connection.raw(sql),
+        };
+        self.state.changed |= changes;
+        self.note(outcome)
     }
 
     /// Runs `f` such that its failure undoes only what `f` did: the transaction goes on.

@@ -191,6 +191,11 @@ pub fn update(tx: &mut Tx, machine: &Machine) -> Result<i64> {
     }
 }
 
+/// Name of the server that a machine is enrolled as.
+pub fn server_name(tx: &mut Tx, id: &str) -> Result<Option<String>> {
+    tx.query_opt("SELECT name FROM servers WHERE machine_id = $1", params![id], |row| row.text(0))
+}
+
 /// Deletes a machine. A foreign key violation while an enrolment or a successor refers to it.
 pub fn delete(tx: &mut Tx, id: &str) -> Result<()> {
     found(tx.execute("DELETE FROM machines WHERE id = $1", params![id])?)

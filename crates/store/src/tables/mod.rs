@@ -9,6 +9,7 @@ pub mod machines;
 pub mod operations;
 pub mod servers;
 pub mod settings;
+pub mod sql;
 pub mod tokens;
 pub mod updates;
 pub mod warnings;
