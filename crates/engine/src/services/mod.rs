@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod channel;
+pub mod operation;
 pub mod server;
 pub mod system;
 pub mod token;

@@ -3,7 +3,9 @@
 mod audit;
 mod channels;
 mod collections;
+mod operations;
 mod root;
+mod server_actions;
 mod server_filter;
 mod server_schema;
 mod server_stream;
@@ -105,7 +107,20 @@ pub fn build(app: App) -> (Router, utoipa::openapi::OpenApi, Vec<Permission>) {
         .add(VIEW, routes!(servers::changelog))
         .add(VIEW, routes!(servers::network))
         .add(VIEW, routes!(servers::storage))
-        .add(VIEW, routes!(servers::versions));
+        .add(VIEW, routes!(servers::versions))
+        .add(EDIT, routes!(server_actions::evacuate))
+        .add(EDIT, routes!(server_actions::restore))
+        .add(EDIT, routes!(server_actions::reboot))
+        .add(EDIT, routes!(server_actions::poweroff))
+        .add(EDIT, routes!(server_actions::update))
+        .add(EDIT, routes!(server_actions::factory_reset, server_actions::factory_reset_delete))
+        .add(EDIT, routes!(server_actions::put_network))
+        .add(EDIT, routes!(server_actions::put_storage))
+        .add(EDIT, routes!(server_actions::put_update))
+        .add(VIEW, routes!(operations::list))
+        .add(VIEW, routes!(operations::get))
+        .add(EDIT, routes!(operations::cancel))
+        .add(EDIT, routes!(operations::retry));
     let routes = routes
         .add(VIEW, routes!(collections::clusters))
         .add(VIEW, routes!(collections::cluster_templates))
