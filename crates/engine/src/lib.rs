@@ -10,6 +10,7 @@ mod error;
 mod identity;
 mod machine;
 mod masks;
+pub mod operation;
 pub mod poll;
 pub mod services;
 pub mod settings;

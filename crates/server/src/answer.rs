@@ -42,6 +42,19 @@ impl<T: Serialize> IntoResponse for Created<T> {
     }
 }
 
+/// 202: carried on by the operation at this URL.
+pub struct Accepted<T>(pub String, pub T);
+
+impl<T: Serialize> IntoResponse for Accepted<T> {
+    fn into_response(self) -> Response {
+        let mut response = json(StatusCode::ACCEPTED, &Envelope::started(self.0.clone(), self.1));
+        if let Ok(value) = HeaderValue::from_str(&self.0) {
+            response.headers_mut().insert(header::LOCATION, value);
+        }
+        response
+    }
+}
+
 /// 200 with an entity tag.
 pub struct Tagged<T>(pub String, pub T);
 

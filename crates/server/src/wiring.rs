@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
-use muster_engine::{Engine, clock::Clock, poll};
+use muster_engine::{Engine, clock::Clock, operation, poll};
 use muster_store::{KeyRing, Store};
 use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
 use tokio_util::sync::CancellationToken;
@@ -60,6 +60,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
         listeners.set(Some(address)).await.with_context(|| format!("cannot listen on {address}"))?;
     }
 
+    let driver = tokio::spawn(operation::run(engine.clone(), shutdown.clone()));
     let poller = (!options.disable_background_tasks).then(|| tokio::spawn(poll::run(engine.clone(), shutdown.clone())));
 
     // Settings take effect wherever they were changed.
@@ -82,6 +83,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
     engine.stopping().cancel();
     listeners.drain().await;
     engine.stop().await;
+    driver.await?;
     if let Some(poller) = poller {
         poller.await?;
     }

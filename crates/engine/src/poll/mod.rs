@@ -5,7 +5,7 @@
 
 mod collect;
 mod connections;
-mod hidden;
+pub(crate) mod hidden;
 mod scheduler;
 
 pub(crate) use connections::Connections;

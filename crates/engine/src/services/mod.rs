@@ -2,9 +2,10 @@
 
 pub mod audit;
 pub mod channel;
-pub mod image;
 pub mod event;
+pub mod image;
 pub mod machine;
+pub mod operation;
 pub mod server;
 pub mod sql;
 pub mod system;

@@ -6,8 +6,10 @@ mod collections;
 mod events;
 mod internal;
 mod machines;
+mod operations;
 mod os_proxy;
 mod root;
+mod server_actions;
 mod server_filter;
 mod server_schema;
 mod server_stream;
@@ -115,7 +117,20 @@ pub fn build(app: App) -> (Router, utoipa::openapi::OpenApi, Vec<Permission>) {
         .add(VIEW, routes!(servers::versions))
         .add_any(EDIT, "/1.0/provisioning/servers/{name}/os", axum::routing::any(os_proxy::forward))
         .add_any(EDIT, "/1.0/provisioning/servers/{name}/os/", axum::routing::any(os_proxy::forward))
-        .add_any(EDIT, "/1.0/provisioning/servers/{name}/os/{*rest}", axum::routing::any(os_proxy::forward));
+        .add_any(EDIT, "/1.0/provisioning/servers/{name}/os/{*rest}", axum::routing::any(os_proxy::forward))
+        .add(EDIT, routes!(server_actions::evacuate))
+        .add(EDIT, routes!(server_actions::restore))
+        .add(EDIT, routes!(server_actions::reboot))
+        .add(EDIT, routes!(server_actions::poweroff))
+        .add(EDIT, routes!(server_actions::update))
+        .add(EDIT, routes!(server_actions::factory_reset, server_actions::factory_reset_delete))
+        .add(EDIT, routes!(server_actions::put_network))
+        .add(EDIT, routes!(server_actions::put_storage))
+        .add(EDIT, routes!(server_actions::put_update))
+        .add(VIEW, routes!(operations::list))
+        .add(VIEW, routes!(operations::get))
+        .add(EDIT, routes!(operations::cancel))
+        .add(EDIT, routes!(operations::retry));
     let routes = routes
         .add(VIEW, routes!(machines::list))
         .add(VIEW, routes!(machines::get))

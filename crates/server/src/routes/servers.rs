@@ -154,7 +154,10 @@ pub async fn update(
 ) -> Result<Empty, ApiError> {
     let stored = server::row(&app.engine, &name).await?;
     if_match(&headers, &tag(&name, stored.generation))?;
-    server::update(&app.engine, &caller.actor(), &name, put, Some(stored.generation)).await?;
+    let changed = server::update(&app.engine, &caller.actor(), &name, put, Some(stored.generation)).await?;
+    if let Some(changed) = changed {
+        server::actions::push_channel(&app.engine, &caller.actor(), &changed, &stored.channel).await?;
+    }
     Ok(Empty)
 }
 

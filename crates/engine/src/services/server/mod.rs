@@ -1,5 +1,6 @@
 //! Servers: the enrolments of machines, and the expected ones (`servers.md` 2-6).
 
+pub mod actions;
 mod check;
 mod edit;
 mod list;

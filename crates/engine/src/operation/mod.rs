@@ -1,0 +1,102 @@
+//! Work that outlives a request: one driver in each process claims what is due, takes one step at a time and records it.
+//!
+//! A claim is a lease of 30 s, renewed while a machine is being waited for. A process that dies keeps its rows until the
+//! lease runs out; the next driver goes on from what is recorded. Nothing is decided here: see `muster_domain::operation`.
+
+mod observe;
+mod perform;
+mod plan;
+mod record;
+mod reset;
+mod work;
+
+pub(crate) use observe::passive;
+pub(crate) use perform::RETRYABLE;
+pub(crate) use plan::{Observed, Plan};
+pub(crate) use record::{Documents, Ending, Mark, Params, State, documents_context, steps, unreadable};
+pub use record::{StepView, Wish};
+pub(crate) use work::{replace, stored};
+
+use crate::Engine;
+use muster_store::tables::operations;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Operations at once. Those that wait hold none.
+const AT_ONCE: usize = 128;
+/// How long a process that died keeps others from its operations, in microseconds.
+pub(crate) const LEASE_US: i64 = 30_000_000;
+/// The longest sleep: what another process did to the database on SQLite is seen then at the latest.
+const LONGEST: Duration = Duration::from_secs(30);
+/// After a failure of the database.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Works until it is told to stop. Any number of processes may do so on one database.
+pub async fn run(engine: Engine, shutdown: CancellationToken) {
+    let owner = uuid::Uuid::now_v7().to_string();
+    let (permits, tasks, freed) = (Arc::new(Semaphore::new(AT_ONCE)), TaskTracker::new(), Arc::new(Notify::new()));
+    let mut changed = engine.store().changed();
+    loop {
+        changed.borrow_and_update();
+        let sleep = match claim(&engine, &owner, permits.available_permits()).await {
+            Ok((claimed, sleep)) => {
+                for operation in claimed {
+                    let Ok(permit) = permits.clone().try_acquire_owned() else { break };
+                    let (engine, owner, freed, stop) = (engine.clone(), owner.clone(), freed.clone(), shutdown.clone());
+                    tasks.spawn(async move {
+                        let id = operation.id.clone();
+                        tokio::select! {
+                            // Told to stop, it leaves everything as after a crash, but for the lease.
+                            () = stop.cancelled() => {}
+                            () = work::work(&engine, &owner, operation) => {}
+                        }
+                        let holder = owner.clone();
+                        engine.store().write(move |tx| operations::release(tx, &id, &holder)).await.ok();
+                        drop(permit);
+                        freed.notify_one();
+                    });
+                }
+                sleep
+            }
+            Err(e) => {
+                tracing::error!(error = %e, "cannot look for operations that are due");
+                PAUSE
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            _ = changed.changed() => {}
+            () = freed.notified() => {}
+            () = tokio::time::sleep(sleep) => {}
+        }
+    }
+    tasks.close();
+    tokio::time::timeout(Duration::from_secs(5), tasks.wait()).await.ok();
+}
+
+/// Claims what is due, as far as there is room; answers also how long to sleep. Reads first: most wake-ups are for
+/// changes that no operation waits for.
+async fn claim(
+    engine: &Engine,
+    owner: &str,
+    room: usize,
+) -> Result<(Vec<operations::Operation>, Duration), muster_store::StoreError> {
+    if room == 0 {
+        return Ok((Vec::new(), LONGEST));
+    }
+    let now = engine.clock().micros();
+    match engine.store().read(operations::next_due).await? {
+        None => return Ok((Vec::new(), LONGEST)),
+        Some(due) if due > now => {
+            let micros = u64::try_from(due - now).unwrap_or(0);
+            return Ok((Vec::new(), Duration::from_micros(micros).min(LONGEST)));
+        }
+        Some(_) => {}
+    }
+    let owner = owner.to_owned();
+    let room = i64::try_from(room).unwrap_or(i64::MAX);
+    let claimed = engine.store().write(move |tx| operations::claim_due(tx, &owner, now, now + LEASE_US, room)).await?;
+    // The claim itself ticks, so the next round looks at once.
+    Ok((claimed, LONGEST))
+}

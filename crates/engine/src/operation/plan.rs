@@ -1,0 +1,228 @@
+//! The planners of the domain behind one face: load, decide, take note, store.
+
+use jiff::Timestamp;
+use muster_domain::{
+    operation::{
+        Cause, Decision, Stored, UnreadableState,
+        call::{CallAction, CallState, Outcome, Progress},
+        configure::{Configure, Target},
+        decode, encode,
+        factory_reset::{FactoryReset, ResetAction, ResetOutcome, Seen},
+        maintenance::{Direction, IncusOperation, MemberMaintenance},
+        poweroff::{Poweroff, Presence},
+        reboot::Reboot,
+        update::{Update, UpdateAction},
+    },
+    server::{enrolment::Enrolment, version::Installed},
+};
+
+/// Where an operation stands, of whatever kind.
+#[derive(Debug, Clone)]
+pub(crate) enum Plan {
+    /// Reboot.
+    Reboot(Reboot),
+    /// Power off.
+    Poweroff(Poweroff),
+    /// Evacuate or restore.
+    Maintenance(MemberMaintenance),
+    /// Update.
+    Update(Update),
+    /// Network, storage or update configuration.
+    Configure(Configure),
+    /// Factory reset.
+    Reset(FactoryReset),
+}
+
+/// One request to a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// Reboot.
+    Reboot,
+    /// Power off.
+    Poweroff,
+    /// Move workloads away, or back.
+    Member(Direction),
+    /// Tell it its channel.
+    Channel,
+    /// Have it look for updates.
+    CheckUpdate,
+    /// Give it a network or storage document.
+    Document(Target),
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// Take note that the mark is written: it was, together with the operation.
+    Mark,
+    /// Call the machine.
+    Call(Call),
+    /// Take the mark back.
+    Undo,
+    /// A step of a factory reset.
+    Reset(ResetAction),
+}
+
+/// What a decision is made from.
+#[derive(Debug, Clone)]
+pub(crate) struct Observed {
+    /// The server; none when its record is gone.
+    pub server: Option<Enrolment>,
+    /// What it runs.
+    pub installed: Installed,
+    /// Whether it still answers.
+    pub presence: Presence,
+    /// How Incus' own operation stands.
+    pub incus: IncusOperation,
+    /// Where the machine is in a factory reset.
+    pub seen: Seen,
+}
+
+impl Plan {
+    /// Reads a stored state.
+    pub fn decode(text: &str) -> Result<Self, UnreadableState> {
+        let envelope: serde_json::Value = serde_json::from_str(text)?;
+        let kind = envelope.get("kind").and_then(serde_json::Value::as_str).unwrap_or_default();
+        Ok(match kind {
+            Poweroff::KIND => Self::Poweroff(decode(text)?),
+            MemberMaintenance::KIND => Self::Maintenance(decode(text)?),
+            Update::KIND => Self::Update(decode(text)?),
+            Configure::KIND => Self::Configure(decode(text)?),
+            FactoryReset::KIND => Self::Reset(decode(text)?),
+            _ => Self::Reboot(decode(text)?),
+        })
+    }
+
+    /// Writes the state.
+    pub fn encode(&self) -> Result<String, UnreadableState> {
+        match self {
+            Self::Reboot(p) => encode(p),
+            Self::Poweroff(p) => encode(p),
+            Self::Maintenance(p) => encode(p),
+            Self::Update(p) => encode(p),
+            Self::Configure(p) => encode(p),
+            Self::Reset(p) => encode(p),
+        }
+    }
+
+    /// The names of its steps, in order.
+    pub fn steps(&self) -> &'static [&'static str] {
+        match self {
+            Self::Reboot(_) => Reboot::STEPS,
+            Self::Poweroff(_) => Poweroff::STEPS,
+            Self::Maintenance(_) => MemberMaintenance::STEPS,
+            Self::Update(_) => Update::STEPS,
+            Self::Configure(_) => Configure::STEPS,
+            Self::Reset(_) => FactoryReset::STEPS,
+        }
+    }
+
+    /// The step it is at.
+    pub fn step(&self) -> &'static str {
+        match self {
+            Self::Reboot(p) => p.step(),
+            Self::Poweroff(p) => p.step(),
+            Self::Maintenance(p) => p.step(),
+            Self::Update(p) => p.step(),
+            Self::Configure(p) => p.step(),
+            Self::Reset(p) => p.step(),
+        }
+    }
+
+    /// When it has to be over.
+    pub fn deadline(&self) -> Timestamp {
+        match self {
+            Self::Reset(p) => p.deadline,
+            other => other.call().map_or(Timestamp::MAX, |call| call.deadline),
+        }
+    }
+
+    /// The call that is to be made next, or was made last.
+    fn call(&self) -> Option<&CallState> {
+        match self {
+            Self::Reboot(p) => Some(&p.call),
+            Self::Poweroff(p) => Some(&p.call),
+            Self::Maintenance(p) => Some(&p.call),
+            Self::Update(p) if p.push.progress == Progress::Accepted => Some(&p.check),
+            Self::Update(p) => Some(&p.push),
+            Self::Configure(p) => Some(&p.call),
+            Self::Reset(_) => None,
+        }
+    }
+
+    /// What is next. It is never asked while a call is under way: whoever calls waits for the answer first.
+    pub fn next(&self, observed: &Observed, now: Timestamp) -> Decision<Act> {
+        if let Self::Reset(plan) = self {
+            return plan.next(observed.seen, false, now).map(Act::Reset);
+        }
+        let Some(server) = &observed.server else {
+            return Decision::Failed(Cause::new(self.step(), "the server's record is gone"));
+        };
+        let act = |action: CallAction, call: Call| match action {
+            CallAction::Mark => Act::Mark,
+            CallAction::Call => Act::Call(call),
+            CallAction::Undo => Act::Undo,
+        };
+        match self {
+            Self::Reboot(p) => p.next(server, false, now).map(|a| act(a, Call::Reboot)),
+            Self::Poweroff(p) => p.next(observed.presence, false, now).map(|a| act(a, Call::Poweroff)),
+            Self::Maintenance(p) => {
+                p.next(server, &observed.incus, false, now).map(|a| act(a, Call::Member(p.direction)))
+            }
+            Self::Update(p) => p.next(server, &observed.installed, false, now).map(|a| match a {
+                UpdateAction::Push(a) => act(a, Call::Channel),
+                UpdateAction::Check(a) => act(a, Call::CheckUpdate),
+            }),
+            Self::Configure(p) => p.next(server, false, false, now).map(|a| match p.target {
+                Target::Update => act(a, Call::Channel),
+                target => act(a, Call::Document(target)),
+            }),
+            Self::Reset(p) => p.next(observed.seen, false, now).map(Act::Reset),
+        }
+    }
+
+    /// Takes note of what was done about a call.
+    pub fn advance(&mut self, outcome: Outcome) {
+        match self {
+            Self::Reboot(p) => p.call.advance(outcome),
+            Self::Poweroff(p) => p.call.advance(outcome),
+            Self::Maintenance(p) => p.call.advance(outcome),
+            Self::Update(p) if p.push.progress == Progress::Accepted => p.check.advance(outcome),
+            Self::Update(p) => p.push.advance(outcome),
+            Self::Configure(p) => p.call.advance(outcome),
+            Self::Reset(_) => {}
+        }
+    }
+
+    /// Takes note of a step of a factory reset.
+    pub fn advance_reset(&mut self, outcome: ResetOutcome) {
+        if let Self::Reset(plan) = self {
+            plan.advance(outcome);
+        }
+    }
+
+    /// Whether a person who waits can be answered: the machine took what there was to take, or it failed.
+    pub fn is_answered(&self) -> bool {
+        match self {
+            Self::Update(p) if p.push.progress == Progress::Accepted => !p.trigger || p.check.is_answered(),
+            Self::Reset(p) => p.is_answered(),
+            other => other.call().is_some_and(CallState::is_answered),
+        }
+    }
+
+    /// The machine took the call.
+    pub fn is_accepted(&self) -> bool {
+        match self {
+            Self::Reset(p) => p.step() == "return",
+            other => other.is_answered() && other.call().is_some_and(|call| call.progress == Progress::Accepted),
+        }
+    }
+
+    /// Whether it may be cancelled here: a call that was begun is answered first.
+    pub fn may_stop(&self) -> bool {
+        match self {
+            Self::Reset(p) => p.step() != "call" && p.step() != "drop",
+            other => other.call().is_none_or(|call| !matches!(call.progress, Progress::Calling | Progress::Refused(_))),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! One claimed operation: look, decide, do one thing, record it; until it has to wait or is over.
+
+use super::{
+    Ending, LEASE_US, Params, Plan, State, observe,
+    perform::{self, Given},
+    plan::{Act, Call},
+    record, reset,
+};
+use crate::{Engine, Error, poll::hidden, services::server::tracking};
+use muster_domain::{
+    operation::{Cause, Decision, call::Outcome},
+    server::action,
+};
+use muster_store::{
+    Secret, StoreError, Tx,
+    tables::{
+        operations::{self, Operation},
+        servers::{self, Server as ServerRow},
+    },
+};
+use serde_json::Value;
+use std::time::Duration;
+
+/// A lease is renewed this often while a machine is being waited for.
+const RENEW: Duration = Duration::from_secs(10);
+/// One claim takes at most so many steps; a planner that asks for more is broken.
+const MOST_STEPS: usize = 32;
+/// Shortest and longest time between two looks at something that is waited for, in microseconds.
+const LOOK_US: (i64, i64) = (2_000_000, 30_000_000);
+
+/// An operation under our lease.
+pub(super) struct Held {
+    pub operation: Operation,
+    pub params: Params,
+    pub state: State,
+    pub plan: Plan,
+    owner: String,
+}
+
+/// Why the work ended early.
+#[derive(Debug, thiserror::Error)]
+enum Stop {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Unreadable(#[from] Error),
+}
+
+/// Works on it for as long as there is something to do.
+pub(super) async fn work(engine: &Engine, owner: &str, operation: Operation) {
+    let id = operation.id.clone();
+    let broken = operation.clone();
+    let outcome = match Held::open(operation, owner) {
+        Ok(mut held) => held.drive(engine).await,
+        Err(e) => Err(e.into()),
+    };
+    match outcome {
+        Ok(()) => {}
+        // Somebody else has it, or has ended it: nothing that we know counts any more.
+        Err(Stop::Store(StoreError::Stale | StoreError::NotFound)) => {
+            tracing::debug!(operation = %id, "an operation went on elsewhere");
+        }
+        Err(Stop::Store(e)) => tracing::error!(operation = %id, error = %e, "cannot record an operation"),
+        Err(Stop::Unreadable(e)) => {
+            tracing::error!(operation = %id, error = %e, "cannot go on with an operation");
+            let now = engine.clock().micros();
+            let mut failed = broken;
+            failed.status = Ending::Failed.as_str().into();
+            failed.error = Some(e.to_string());
+            (failed.finished_at, failed.updated_at) = (Some(now), now);
+            engine.store().write(move |tx| operations::save(tx, &failed)).await.ok();
+        }
+    }
+}
+
+impl Held {
+    fn open(operation: Operation, owner: &str) -> Result<Self, Error> {
+        let params = serde_json::from_str(&operation.params).map_err(record::unreadable)?;
+        let state: State = serde_json::from_str(&operation.state).map_err(record::unreadable)?;
+        let plan = Plan::decode(&state.plan).map_err(record::unreadable)?;
+        Ok(Self { operation, params, state, plan, owner: owner.to_owned() })
+    }
+
+    async fn drive(&mut self, engine: &Engine) -> Result<(), Stop> {
+        let mut fresh = false;
+        for _ in 0..MOST_STEPS {
+            if self.operation.cancel_requested && self.plan.may_stop() {
+                return Ok(self.cancel(engine).await?);
+            }
+            let (row, observed) =
+                observe::observe(engine, &self.operation, &self.params, &self.state, &self.plan, fresh).await?;
+            fresh = false;
+            let now = engine.clock().now();
+            match self.plan.next(&observed, now.0) {
+                Decision::Wait { until, reason } => {
+                    let age = (now.micros() - self.operation.created_at) / 10;
+                    let look = now.micros() + age.clamp(LOOK_US.0, LOOK_US.1);
+                    self.operation.not_before = look.min(until.as_microsecond());
+                    return Ok(self.save(engine, "waiting", &reason).await?);
+                }
+                Decision::Done => return Ok(self.finish(engine, Ending::Succeeded, None).await?),
+                Decision::Failed(cause) => return Ok(self.finish(engine, Ending::Failed, Some(cause)).await?),
+                // The mark was written in the transaction that made the operation.
+                Decision::Do(Act::Mark) => self.plan.advance(Outcome::Marked),
+                Decision::Do(Act::Undo) => self.undo(engine).await?,
+                Decision::Do(Act::Reset(action)) => reset::act(engine, self, row.as_ref(), action).await?,
+                Decision::Do(Act::Call(call)) => {
+                    self.call(engine, row.as_ref(), call).await?;
+                    fresh = true;
+                }
+            }
+        }
+        Err(Error::Internal("the operation asks for more steps than there are".into()).into())
+    }
+
+    async fn call(&mut self, engine: &Engine, row: Option<&ServerRow>, call: Call) -> Result<(), StoreError> {
+        let Some(row) = row else {
+            self.plan.advance(Outcome::Begun);
+            self.plan.advance(Outcome::Refused("the server's record is gone".into()));
+            return Ok(());
+        };
+        self.plan.advance(Outcome::Begun);
+        self.save(engine, "running", "calling the machine").await?;
+        let channel = match &self.params.wish {
+            super::Wish::Channel(channel) => channel.clone(),
+            _ => row.channel.clone(),
+        };
+        let (id, documents) = (self.operation.id.clone(), self.state.documents.clone());
+        let given = Given { operation: &id, channel: &channel, documents: documents.as_deref() };
+        match self.holding(engine, perform::call(engine, row, call, given)).await? {
+            Ok(incus) => {
+                self.state.incus_operation = incus.or_else(|| self.state.incus_operation.take());
+                self.plan.advance(Outcome::Accepted);
+                if matches!(call, Call::Channel | Call::CheckUpdate) {
+                    engine.poll_soon(&row.id);
+                }
+            }
+            Err(refusal) => self.plan.advance(Outcome::Refused(refusal)),
+        }
+        Ok(())
+    }
+
+    /// Waits for `call` and keeps the lease meanwhile. A lease that is lost ends the wait.
+    pub async fn holding<T>(&self, engine: &Engine, call: impl Future<Output = T>) -> Result<T, StoreError> {
+        let mut call = std::pin::pin!(call);
+        let mut renew = tokio::time::interval_at(tokio::time::Instant::now() + RENEW, RENEW);
+        loop {
+            tokio::select! {
+                answer = &mut call => return Ok(answer),
+                _ = renew.tick() => {
+                    let (id, owner) = (self.operation.id.clone(), self.owner.clone());
+                    let until = engine.clock().micros() + LEASE_US;
+                    if !engine.store().write(move |tx| operations::renew(tx, &id, &owner, until)).await? {
+                        return Err(StoreError::Stale);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The row as it is to be saved.
+    pub fn row(&mut self, engine: &Engine, status: &str, reason: &str) -> Operation {
+        self.fill(engine, status, reason, None);
+        self.operation.clone()
+    }
+
+    fn fill(&mut self, engine: &Engine, status: &str, reason: &str, ending: Option<Ending>) {
+        let now = engine.clock().now();
+        if let Ok(plan) = self.plan.encode() {
+            self.state.plan = plan;
+        }
+        if let Ok(state) = serde_json::to_string(&self.state) {
+            self.operation.state = state;
+        }
+        self.operation.steps = record::steps(&self.operation.steps, &self.plan, reason, ending, now.0);
+        status.clone_into(&mut self.operation.status);
+        reason.clone_into(&mut self.operation.reason);
+        self.operation.updated_at = now.micros();
+        self.operation.deadline = Some(self.plan.deadline().as_microsecond());
+    }
+
+    /// Records where it stands.
+    pub async fn save(&mut self, engine: &Engine, status: &str, reason: &str) -> Result<(), StoreError> {
+        let saved = self.row(engine, status, reason);
+        self.operation.generation = engine.store().write(move |tx| operations::save(tx, &saved)).await?;
+        Ok(())
+    }
+
+    async fn finish(&mut self, engine: &Engine, ending: Ending, cause: Option<Cause>) -> Result<(), StoreError> {
+        let reason = cause.as_ref().map(|c| c.text.clone()).unwrap_or_default();
+        self.fill(engine, ending.as_str(), &reason, Some(ending));
+        self.operation.error = cause.map(|c| c.text);
+        self.operation.finished_at = Some(self.operation.updated_at);
+        let saved = self.operation.clone();
+        let returned = ending == Ending::Succeeded && matches!(self.plan, Plan::Reset(_));
+        let generation = engine.store().write(move |tx| {
+            if returned {
+                reset::returned(tx, &saved, saved.updated_at)?;
+            }
+            operations::save(tx, &saved)
+        });
+        self.operation.generation = generation.await?;
+        Ok(())
+    }
+
+    /// The call failed: the mark goes, unless something newer happened to the server, and the note of it is written.
+    async fn undo(&mut self, engine: &Engine) -> Result<(), StoreError> {
+        self.plan.advance(Outcome::Undone);
+        let saved = self.row(engine, "running", "putting the server back");
+        self.operation.generation = self.unmark(engine, saved).await?;
+        Ok(())
+    }
+
+    /// Ends it here. What the machine took already goes on, unwatched.
+    async fn cancel(&mut self, engine: &Engine) -> Result<(), StoreError> {
+        let begun = self.plan.is_accepted();
+        let reason = if begun {
+            "cancelled; what the machine has begun goes on"
+        } else {
+            "cancelled before the machine was called"
+        };
+        self.fill(engine, Ending::Cancelled.as_str(), reason, Some(Ending::Cancelled));
+        self.operation.finished_at = Some(self.operation.updated_at);
+        let saved = self.operation.clone();
+        if begun || self.state.mark.is_none() {
+            self.operation.generation = engine.store().write(move |tx| operations::save(tx, &saved)).await?;
+        } else {
+            self.operation.generation = self.unmark(engine, saved).await?;
+        }
+        Ok(())
+    }
+
+    async fn unmark(&self, engine: &Engine, saved: Operation) -> Result<i64, StoreError> {
+        let (server, mark) = (self.params.server.clone(), self.state.mark.clone());
+        let part = self.params.wish.part();
+        let before = self.state.documents.as_deref().and_then(|sealed| {
+            let opened = engine.store().keys().open(&record::documents_context(&saved.id), sealed).ok()?;
+            Some(serde_json::from_slice::<record::Documents>(&opened).ok()?.before)
+        });
+        let now = engine.clock().micros();
+        let done = engine.store().write(move |tx| {
+            if let (Some(mark), Some(row)) = (&mark, servers::get_by_id(tx, &server)?) {
+                let current = tracking::enrolment(&row);
+                let restored = action::undo(&mark.before.enrolment(), &mark.begun.enrolment(), &current);
+                if restored != current {
+                    let mut observation = tracking::observation(&row, &restored);
+                    observation.last_updated = Some(now);
+                    if let (Some(part), Some(before)) = (part, &before) {
+                        replace(tx, &row, &mut observation, part, before.clone())?;
+                    }
+                    servers::update_observation(tx, &row.id, row.observed, &observation)?;
+                }
+            }
+            operations::save(tx, &saved)
+        });
+        done.await
+    }
+}
+
+/// Puts one of a server's documents: readable with its secrets masked, and sealed with them.
+pub(crate) fn replace(
+    tx: &mut Tx<'_>,
+    row: &ServerRow,
+    observation: &mut servers::Observation,
+    part: &str,
+    document: Value,
+) -> Result<(), StoreError> {
+    let mut readable: Value = serde_json::from_str(&row.os_data).unwrap_or_default();
+    let mut secret = stored(tx, row)?;
+    secret[part] = document.clone();
+    let mut masked = document;
+    hidden::mask(&mut masked);
+    readable[part] = masked;
+    observation.os_data = Some(readable.to_string());
+    observation.os_secrets = Some(Secret::new(secret.to_string()));
+    Ok(())
+}
+
+/// A server's documents with their secrets; the readable ones of a server that was never polled.
+pub(crate) fn stored(tx: &mut Tx<'_>, row: &ServerRow) -> Result<Value, StoreError> {
+    let secrets = servers::secrets(tx, &row.id)?.os_secrets;
+    let text = secrets.as_ref().map_or(row.os_data.as_str(), |s| s.expose());
+    Ok(serde_json::from_str(text).unwrap_or_default())
+}

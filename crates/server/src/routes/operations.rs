@@ -1,0 +1,61 @@
+//! `/1.0/operations`: work that outlives a request, with its steps and the reason of its wait.
+
+use crate::{App, answer::Sync, caller::Caller, error::ApiError, params::Params};
+use axum::{
+    Extension,
+    extract::{Path, State},
+};
+use muster_engine::services::operation::{self as service, Filter, View};
+
+/// The URL of an operation.
+pub fn url(id: &str) -> String {
+    format!("/1.0/operations/{id}")
+}
+
+/// Operations, the newest first. `status`, `target` and `kind` narrow the list, `limit` and `cursor` (the last id seen) page it.
+#[utoipa::path(get, path = "/1.0/operations", tag = "operations",
+    params(("status" = Option<String>, Query), ("target" = Option<String>, Query), ("kind" = Option<String>, Query),
+           ("limit" = Option<i64>, Query), ("cursor" = Option<String>, Query)),
+    responses((status = 200, body = Vec<Object>), (status = 400)))]
+pub async fn list(State(app): State<App>, params: Params) -> Result<Sync<Vec<View>>, ApiError> {
+    let text = |key: &str| Some(params.get(key).to_owned()).filter(|t| !t.is_empty());
+    let filter = Filter {
+        status: text("status"),
+        target: text("target"),
+        kind: text("kind"),
+        after: text("cursor"),
+        newest_first: true,
+        ..Filter::default()
+    };
+    let limit = params.number("limit", i64::MAX, i64::MAX)?;
+    Ok(Sync(service::list(&app.engine, filter, limit).await?))
+}
+
+/// One operation.
+#[utoipa::path(get, path = "/1.0/operations/{id}", tag = "operations",
+    params(("id" = String, Path)), responses((status = 200, body = Object), (status = 404)))]
+pub async fn get(State(app): State<App>, Path(id): Path<String>) -> Result<Sync<View>, ApiError> {
+    Ok(Sync(service::get(&app.engine, &id).await?))
+}
+
+/// Asks for its end. A call that a machine has not answered yet is waited for.
+#[utoipa::path(post, path = "/1.0/operations/{id}/:cancel", tag = "operations",
+    params(("id" = String, Path)), responses((status = 200, body = Object), (status = 400), (status = 404)))]
+pub async fn cancel(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Sync<View>, ApiError> {
+    Ok(Sync(service::cancel(&app.engine, &caller.actor(), &id).await?))
+}
+
+/// Begins one anew that failed or was cancelled.
+#[utoipa::path(post, path = "/1.0/operations/{id}/:retry", tag = "operations",
+    params(("id" = String, Path)), responses((status = 200, body = Object), (status = 400), (status = 404)))]
+pub async fn retry(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Sync<View>, ApiError> {
+    Ok(Sync(service::retry(&app.engine, &caller.actor(), &id).await?))
+}
