@@ -11,7 +11,7 @@ use crate::{
     params::{Params, PathName},
 };
 use axum::{
-    Extension, Json,
+    Extension,
     extract::State,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -21,13 +21,13 @@ use muster_engine::{
     Error,
     services::{operation, server::actions},
 };
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// What to update. Applications are accepted and follow the OS.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ServerUpdatePost {
     /// The operating system.
@@ -39,7 +39,7 @@ pub struct ServerUpdatePost {
 }
 
 /// One of them.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct UpdateApplication {
     /// Its name.
@@ -51,7 +51,7 @@ pub struct UpdateApplication {
 }
 
 /// A network or storage document of IncusOS.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct SystemPut {
     /// What is wished for.
@@ -64,7 +64,7 @@ pub struct SystemPut {
 }
 
 /// An update configuration; only the channel counts.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct SystemUpdatePut {
     /// What is wished for.
@@ -73,7 +73,7 @@ pub struct SystemUpdatePut {
 }
 
 /// Part of [`SystemUpdatePut`].
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct SystemUpdateConfig {
     /// The channel to follow.
@@ -109,7 +109,10 @@ async fn answer(app: &App, params: &Params, what: &str, name: &str, started: Res
     if matches!(params.get("wait"), "0" | "f" | "F" | "false" | "FALSE" | "False") {
         let url = super::operations::url(&id);
         let view = operation::get(&app.engine, &id).await?;
-        let mut response = (StatusCode::ACCEPTED, Json(Envelope::started(url.clone(), view))).into_response();
+        let body = serde_json::to_string(&Envelope::started(url.clone(), view));
+        let body = body.map_err(|e| Error::Internal(format!("cannot write the answer: {e}")))?;
+        let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        let mut response = (StatusCode::ACCEPTED, json, format!("{body}\n")).into_response();
         if let Ok(value) = HeaderValue::from_str(&url) {
             response.headers_mut().insert(header::LOCATION, value);
         }
