@@ -112,7 +112,8 @@ async fn ask(engine: &Engine, machine: &Machine, row: &ServerRow, full: bool) ->
             let observation = Observation {
                 boot_at,
                 needs_update: false,
-                maintenance: Some(installed.in_maintenance()),
+                // IncusOS does not say; what Incus' own operations and events said stays.
+                maintenance: None,
                 installed: Some(installed),
             };
             Found::Outcome(PollOutcome::Reached(observation), Some(Box::new(collected)))
