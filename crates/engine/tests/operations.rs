@@ -62,7 +62,8 @@ fn bed() -> Bed {
             ..servers::Server::default()
         };
         servers::insert(tx, &row)?;
-        let secrets = json!({"network": {"config": {"wireguard": [{"name": "wg0", "private_key": "s3cret"}]}}}).to_string();
+        let secrets =
+            json!({"network": {"config": {"wireguard": [{"name": "wg0", "private_key": "s3cret"}]}}}).to_string();
         let observation = servers::Observation {
             status: "ready".into(),
             os_secrets: Some(Secret::new(secrets)),
@@ -95,7 +96,8 @@ async fn a_driver_takes_up_what_a_crashed_one_left_and_not_before_its_lease_ends
     assert!(matches!(again, Err(Error::Retryable(_))), "{again:?}");
 
     // A process claims it and dies.
-    let claimed = bed.engine.store().write(|tx| operations::claim_due(tx, "dead", NOW, NOW + 30_000_000, 9)).await.unwrap();
+    let claimed =
+        bed.engine.store().write(|tx| operations::claim_due(tx, "dead", NOW, NOW + 30_000_000, 9)).await.unwrap();
     assert_eq!(claimed.len(), 1);
     let (stop, driver) = bed.drive();
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -106,7 +108,10 @@ async fn a_driver_takes_up_what_a_crashed_one_left_and_not_before_its_lease_ends
     bed.clock.advance(30_000_001);
     let (stop, driver) = bed.drive();
     let answer = tokio::time::timeout(Duration::from_secs(20), service::answered(&bed.engine, &id)).await.unwrap();
-    assert!(matches!(&answer, Err(Error::Retryable(text)) if text.contains("Failed to trigger reboot on \"m1\"")), "{answer:?}");
+    assert!(
+        matches!(&answer, Err(Error::Retryable(text)) if text.contains("Failed to trigger reboot on \"m1\"")),
+        "{answer:?}"
+    );
     let back = bed.server().await;
     assert_eq!((back.status.as_str(), back.status_detail.as_str()), ("ready", ""), "the mark is taken back");
     let view = service::get(&bed.engine, &id).await.unwrap();
@@ -165,7 +170,8 @@ async fn cancelled_before_the_call_the_server_is_as_it_was() {
     let back = bed.server().await;
     assert_eq!(back.status_detail, "");
     assert!(!back.version_data.contains("\"in_maintenance\":1"), "{}", back.version_data);
-    let all = service::list(&bed.engine, Filter { status: Some("cancelled".into()), ..Filter::default() }, 9).await.unwrap();
+    let all =
+        service::list(&bed.engine, Filter { status: Some("cancelled".into()), ..Filter::default() }, 9).await.unwrap();
     assert_eq!(all.len(), 1);
     stop.cancel();
     driver.await.unwrap();

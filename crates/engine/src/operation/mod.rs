@@ -10,11 +10,11 @@ mod record;
 mod reset;
 mod work;
 
-pub(crate) use plan::{Observed, Plan};
-pub use record::{StepView, Wish};
-pub(crate) use record::{Documents, Ending, Mark, Params, State, documents_context, steps, unreadable};
 pub(crate) use observe::passive;
 pub(crate) use perform::RETRYABLE;
+pub(crate) use plan::{Observed, Plan};
+pub(crate) use record::{Documents, Ending, Mark, Params, State, documents_context, steps, unreadable};
+pub use record::{StepView, Wish};
 pub(crate) use work::{replace, stored};
 
 use crate::Engine;

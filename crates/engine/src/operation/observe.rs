@@ -1,14 +1,27 @@
 //! What a decision is made from: the stored server, and what has to be asked for because no poll asks it.
 
 use super::{Params, Plan, State, perform};
-use crate::{Engine, services::{audit, server::tracking}};
-use muster_clients::call::Failure;
-use muster_domain::{
-    operation::{factory_reset::Seen, maintenance::{Direction, IncusOperation}, poweroff::Presence},
-    server::status::{MaintenanceEvent, after_maintenance_event},
+use crate::{
+    Engine,
+    services::{audit, server::tracking},
 };
 use muster_api::provisioning::status::{ServerStatus, StatusDetail};
-use muster_store::{StoreError, tables::{operations::Operation, servers::{self, Server as ServerRow}}};
+use muster_clients::call::Failure;
+use muster_domain::{
+    operation::{
+        factory_reset::Seen,
+        maintenance::{Direction, IncusOperation},
+        poweroff::Presence,
+    },
+    server::status::{MaintenanceEvent, after_maintenance_event},
+};
+use muster_store::{
+    StoreError,
+    tables::{
+        operations::Operation,
+        servers::{self, Server as ServerRow},
+    },
+};
 use std::time::Duration;
 
 /// How long a machine may take to say that it is there.

@@ -2,14 +2,14 @@
 
 use super::{Documents, plan::Call, record::documents_context};
 use crate::Engine;
+use crate::services::server::tracking;
+use muster_api::provisioning::status::{ServerStatus, StatusDetail};
 use muster_clients::{
     call::{CallError, Failure},
     incus::MemberAction,
     machine::Machine,
 };
 use muster_domain::operation::{configure::Target, maintenance::Direction};
-use muster_api::provisioning::status::{ServerStatus, StatusDetail};
-use crate::services::server::tracking;
 use muster_store::tables::servers::{self, Server as ServerRow};
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -37,13 +37,20 @@ pub(super) struct Given<'a> {
 ///
 /// # Errors
 /// The refusal, for people.
-pub(super) async fn call(engine: &Engine, row: &ServerRow, call: Call, given: Given<'_>) -> Result<Option<String>, String> {
+pub(super) async fn call(
+    engine: &Engine,
+    row: &ServerRow,
+    call: Call,
+    given: Given<'_>,
+) -> Result<Option<String>, String> {
     let machine = machine(engine, row)?;
     let at = format!("on {:?} ({})", row.name, row.connection_url);
     let to = format!("to {:?} ({}) failed", row.name, row.connection_url);
     let outcome = match call {
         Call::Reboot => machine.reboot().await.map_err(|e| refusal(&format!("Failed to trigger reboot {at}"), &e)),
-        Call::Poweroff => machine.poweroff().await.map_err(|e| refusal(&format!("Failed to trigger poweroff {at}"), &e)),
+        Call::Poweroff => {
+            machine.poweroff().await.map_err(|e| refusal(&format!("Failed to trigger poweroff {at}"), &e))
+        }
         Call::CheckUpdate => {
             machine.check_update().await.map_err(|e| refusal(&format!("Failed to trigger update check {at}"), &e))
         }

@@ -1,12 +1,19 @@
 //! The steps of a factory reset (`servers.md` 3.12, 7.9).
 
 use super::{Params, Wish, perform, work::Held};
-use crate::{Engine, Error, services::{audit, server::tracking, token, token_seed}};
+use crate::{
+    Engine, Error,
+    services::{audit, server::tracking, token, token_seed},
+};
 use muster_api::provisioning::status::ServerType;
 use muster_domain::operation::factory_reset::{ResetAction, ResetOutcome};
 use muster_store::{
     StoreError, Tx,
-    tables::{machines, operations, servers::{self, Server as ServerRow}, tokens},
+    tables::{
+        machines, operations,
+        servers::{self, Server as ServerRow},
+        tokens,
+    },
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -17,7 +24,12 @@ const PING_WITHIN: Duration = Duration::from_secs(5);
 const TOKEN_US: i64 = 3_600_000_000;
 
 /// Does one step and takes note of it.
-pub(super) async fn act(engine: &Engine, held: &mut Held, row: Option<&ServerRow>, action: ResetAction) -> Result<(), StoreError> {
+pub(super) async fn act(
+    engine: &Engine,
+    held: &mut Held,
+    row: Option<&ServerRow>,
+    action: ResetAction,
+) -> Result<(), StoreError> {
     match action {
         ResetAction::DropEnrolment => drop_enrolment(engine, held).await,
         ResetAction::CreateToken => create_token(engine, held).await,
@@ -54,7 +66,9 @@ async fn wipe(engine: &Engine, params: &Params, row: Option<&ServerRow>, token: 
     let seeds = seeds(engine, row, token, seed.as_deref()).await.map_err(|e| e.to_string())?;
     let body = json!({"allow_tpm_reset_failure": false, "wipe_existing_seeds": false, "seeds": seeds});
     let machine = perform::machine(engine, row)?;
-    machine.factory_reset(&body).await.map_err(|e| format!("Failed to trigger factory reset on {:?} ({}): {}", row.name, row.connection_url, e.failure))
+    machine.factory_reset(&body).await.map_err(|e| {
+        format!("Failed to trigger factory reset on {:?} ({}): {}", row.name, row.connection_url, e.failure)
+    })
 }
 
 /// What the machine starts again from.
@@ -144,7 +158,14 @@ pub(super) fn returned(tx: &mut Tx<'_>, operation: &operations::Operation, now: 
 }
 
 /// One edge of the lifecycle, if the machine is where it begins.
-fn step(tx: &mut Tx<'_>, machine: &str, from: &str, to: &str, by: &operations::Operation, now: i64) -> Result<(), StoreError> {
+fn step(
+    tx: &mut Tx<'_>,
+    machine: &str,
+    from: &str,
+    to: &str,
+    by: &operations::Operation,
+    now: i64,
+) -> Result<(), StoreError> {
     let Some(mut row) = machines::get(tx, machine)? else { return Ok(()) };
     if row.lifecycle != from {
         return Ok(());

@@ -1,8 +1,8 @@
 //! One claimed operation: look, decide, do one thing, record it; until it has to wait or is over.
 
 use super::{
-    Ending, LEASE_US, Params, Plan, State,
-    observe, perform::{self, Given},
+    Ending, LEASE_US, Params, Plan, State, observe,
+    perform::{self, Given},
     plan::{Act, Call},
     record, reset,
 };
@@ -214,7 +214,11 @@ impl Held {
     /// Ends it here. What the machine took already goes on, unwatched.
     async fn cancel(&mut self, engine: &Engine) -> Result<(), StoreError> {
         let begun = self.plan.is_accepted();
-        let reason = if begun { "cancelled; what the machine has begun goes on" } else { "cancelled before the machine was called" };
+        let reason = if begun {
+            "cancelled; what the machine has begun goes on"
+        } else {
+            "cancelled before the machine was called"
+        };
         self.fill(engine, Ending::Cancelled.as_str(), reason, Some(Ending::Cancelled));
         self.operation.finished_at = Some(self.operation.updated_at);
         let saved = self.operation.clone();

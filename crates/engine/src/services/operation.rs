@@ -2,12 +2,18 @@
 
 use crate::{
     Actor, ChannelIndexes, Engine, Error,
-    operation::{Documents, Ending, Mark, Params, Plan, State, StepView, Wish, documents_context, passive, replace, steps, stored, unreadable},
+    operation::{
+        Documents, Ending, Mark, Params, Plan, State, StepView, Wish, documents_context, passive, replace, steps,
+        stored, unreadable,
+    },
     services::{audit, server::tracking},
 };
 use jiff::Timestamp;
 use muster_api::{
-    provisioning::{server::MASK, status::{ServerStatus, ServerType, StatusDetail}},
+    provisioning::{
+        server::MASK,
+        status::{ServerStatus, ServerType, StatusDetail},
+    },
     time::Time,
 };
 use muster_domain::{
@@ -192,7 +198,8 @@ fn mark(
         return Ok(Err(refused));
     }
     let server_type = row.server_type.parse::<ServerType>().unwrap_or(ServerType::Unknown);
-    let context = ActionContext { incus: server_type.is_incus(), cluster_busy: false, in_flight: None, force: request.force };
+    let context =
+        ActionContext { incus: server_type.is_incus(), cluster_busy: false, in_flight: None, force: request.force };
     let installed = tracking::installed(&tracking::versions(row));
     let goal = UpdateGoal::new(&installed, &compute(&installed, channels.of(&row.channel)));
     let after = match &request.wish {
@@ -234,7 +241,9 @@ fn mark(
         let old = stored(tx, row)?.get(part).cloned().unwrap_or_default();
         let mut wanted = request.document.clone().unwrap_or_default();
         if let Err(path) = unmask(&mut wanted, Some(&old), part) {
-            let text = format!("Invalid configuration, {path} is masked and no secret is stored for it; give the secret itself");
+            let text = format!(
+                "Invalid configuration, {path} is masked and no secret is stored for it; give the secret itself"
+            );
             return Ok(Err(Error::Invalid(text)));
         }
         let plain = serde_json::to_vec(&Documents { wanted: wanted.clone(), before: old }).map_err(broken)?;
@@ -320,9 +329,9 @@ fn unmask(value: &mut Value, stored: Option<&Value>, path: &str) -> Result<(), S
             };
             unmask(item, same, &format!("{path}[{i}]"))
         }),
-        Value::Object(map) => map.iter_mut().try_for_each(|(key, item)| {
-            unmask(item, stored.and_then(|s| s.get(key)), &format!("{path}.{key}"))
-        }),
+        Value::Object(map) => map
+            .iter_mut()
+            .try_for_each(|(key, item)| unmask(item, stored.and_then(|s| s.get(key)), &format!("{path}.{key}"))),
         _ => Ok(()),
     }
 }
@@ -458,7 +467,10 @@ mod tests {
         let stored = json!({"wireguard": [{"name": "a", "private_key": "ka"}, {"name": "b", "private_key": "kb"}]});
         let mut put = json!({"wireguard": [{"name": "b", "private_key": MASK}, {"name": "c", "private_key": "new"}]});
         unmask(&mut put, Some(&stored), "network").unwrap();
-        assert_eq!(put, json!({"wireguard": [{"name": "b", "private_key": "kb"}, {"name": "c", "private_key": "new"}]}));
+        assert_eq!(
+            put,
+            json!({"wireguard": [{"name": "b", "private_key": "kb"}, {"name": "c", "private_key": "new"}]})
+        );
         let mut unknown = json!({"wireguard": [{"name": "c", "private_key": MASK}]});
         assert_eq!(unmask(&mut unknown, Some(&stored), "network").unwrap_err(), "network.wireguard[0].private_key");
     }

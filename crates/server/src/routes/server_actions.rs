@@ -104,7 +104,13 @@ fn told(what: &str, name: &str, e: Error) -> ApiError {
     .into()
 }
 
-async fn answer(app: &App, params: &Params, what: &str, name: &str, started: Result<String, Error>) -> Result<Response, ApiError> {
+async fn answer(
+    app: &App,
+    params: &Params,
+    what: &str,
+    name: &str,
+    started: Result<String, Error>,
+) -> Result<Response, ApiError> {
     let id = started.map_err(|e| told(what, name, e))?;
     if matches!(params.get("wait"), "0" | "f" | "F" | "false" | "FALSE" | "False") {
         let url = super::operations::url(&id);

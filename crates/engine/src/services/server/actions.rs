@@ -75,7 +75,9 @@ pub async fn factory_reset(
         return Err(Error::NotPermitted(format!("server {name:?} is an operations center")));
     }
     if server_type.is_incus() && stored.cluster.is_some() {
-        return Err(Error::NotPermitted(format!("server {name:?} is a member of a cluster; take it out of the cluster first")));
+        return Err(Error::NotPermitted(format!(
+            "server {name:?} is a member of a cluster; take it out of the cluster first"
+        )));
     }
     // A seed without its token means nothing; the reference ignores it too.
     let seed = seed.filter(|_| token.is_some());
@@ -89,7 +91,13 @@ pub async fn factory_reset(
 ///
 /// # Errors
 /// As [`evacuate`]; [`Error::Invalid`] for a masked secret that is not stored.
-pub async fn put_network(engine: &Engine, actor: &Actor, name: &str, config: Map<String, Value>, state: Option<Value>) -> Result<String, Error> {
+pub async fn put_network(
+    engine: &Engine,
+    actor: &Actor,
+    name: &str,
+    config: Map<String, Value>,
+    state: Option<Value>,
+) -> Result<String, Error> {
     let state = state.unwrap_or_else(|| json!({"interfaces": null, "configuration_in_process": false}));
     let document = json!({"config": config, "state": state});
     operation::start(engine, actor, name, Request { wish: Wish::Network, force: false, document: Some(document) }).await
@@ -99,9 +107,17 @@ pub async fn put_network(engine: &Engine, actor: &Actor, name: &str, config: Map
 ///
 /// # Errors
 /// As [`put_network`].
-pub async fn put_storage(engine: &Engine, actor: &Actor, name: &str, mut config: Map<String, Value>, state: Option<Value>) -> Result<String, Error> {
+pub async fn put_storage(
+    engine: &Engine,
+    actor: &Actor,
+    name: &str,
+    mut config: Map<String, Value>,
+    state: Option<Value>,
+) -> Result<String, Error> {
     // As the reference writes a pool: every member is there.
-    for pool in config.get_mut("pools").and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut) {
+    for pool in
+        config.get_mut("pools").and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut)
+    {
         for key in ["state", "encryption_key_status"] {
             pool.entry(key).or_insert_with(|| json!(""));
         }
@@ -153,4 +169,3 @@ pub async fn push_channel(engine: &Engine, actor: &Actor, changed: &ServerRow, b
     }
     answer
 }
-
