@@ -19,7 +19,7 @@ use crate::{
     },
 };
 use collect::Collected;
-use muster_api::provisioning::status::{ServerStatus, ServerType};
+use muster_api::provisioning::status::{Maintenance, ServerStatus, ServerType, StatusDetail};
 use muster_clients::{
     call::{CallError, Failure as CallFailure},
     machine::Machine,
@@ -27,7 +27,7 @@ use muster_clients::{
 use muster_domain::{
     machine::Command,
     server::{
-        enrolment::{Failure, FailureKind, Limits, Observation, PollOrigin, PollOutcome, Step},
+        enrolment::{Enrolment, Failure, FailureKind, Limits, Observation, PollOrigin, PollOutcome, Step},
         status::after_poll,
         version::compute,
     },
@@ -118,7 +118,8 @@ async fn ask(engine: &Engine, machine: &Machine, row: &ServerRow, full: bool) ->
             let observation = Observation {
                 boot_at,
                 needs_update: false,
-                maintenance: Some(installed.in_maintenance()),
+                // IncusOS does not say: see `kept`.
+                maintenance: None,
                 installed: Some(installed),
             };
             Found::Outcome(PollOutcome::Reached(observation), Some(Box::new(collected)))
@@ -160,6 +161,7 @@ async fn apply(engine: &Engine, asked: ServerRow, found: Found, origin: PollOrig
         };
         let mut outcome = outcome.clone();
         if let PollOutcome::Reached(observation) = &mut outcome {
+            observation.maintenance = Some(kept(&before));
             let versions = collected.map_or_else(|| tracking::versions(&row), |c| c.versions.clone());
             observation.needs_update = compute(&tracking::installed(&versions), channels.of(&row.channel)).needs_update;
         }
@@ -201,6 +203,17 @@ async fn apply(engine: &Engine, asked: ServerRow, found: Found, origin: PollOrig
         // Something newer was written while the machine was asked; the next poll sees the newer state.
         Err(StoreError::Stale) => Ok(None),
         other => Ok(other?),
+    }
+}
+
+/// Maintenance is known from Incus' own operations and events only, which a poll does not see: what they said stays, but
+/// nothing is on its way any more once the status says so.
+fn kept(before: &Enrolment) -> Maintenance {
+    match (before.maintenance, before.detail) {
+        (Maintenance::Evacuating, StatusDetail::Evacuating)
+        | (Maintenance::Restoring, StatusDetail::Restoring)
+        | (Maintenance::Evacuated, _) => before.maintenance,
+        _ => Maintenance::None,
     }
 }
 
