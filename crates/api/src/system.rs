@@ -16,6 +16,10 @@ pub struct SystemNetwork {
     pub rest_server_address: String,
 }
 
+fn empty_as_null<S: serde::Serializer>(list: &[String], s: S) -> Result<S::Ok, S::Error> {
+    if list.is_empty() { s.serialize_none() } else { list.serialize(s) }
+}
+
 /// `/1.0/system/security`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
@@ -32,8 +36,8 @@ pub struct SystemSecurity {
     /// Automatic server certificate.
     #[serde(deserialize_with = "null_as_default")]
     pub acme: SystemAcme,
-    /// IP addresses whose PROXY protocol header is believed.
-    #[serde(deserialize_with = "null_as_default")]
+    /// IP addresses whose PROXY protocol header is believed; `null` for none, as the reference writes it.
+    #[serde(deserialize_with = "null_as_default", serialize_with = "empty_as_null")]
     pub trusted_https_proxies: Vec<String>,
 }
 
@@ -71,6 +75,23 @@ pub struct SystemOpenFga {
     /// Store.
     #[serde(deserialize_with = "null_as_default")]
     pub store_id: String,
+}
+
+impl SystemAcme {
+    /// With the defaults of `updates-and-system.md` 7.3 where nothing is given.
+    #[must_use]
+    pub fn with_defaults(mut self) -> Self {
+        for (field, default) in [
+            (&mut self.ca_url, "https://acme-v02.api.letsencrypt.org/directory"),
+            (&mut self.challenge, "HTTP-01"),
+            (&mut self.http_challenge_address, ":80"),
+        ] {
+            if field.is_empty() {
+                default.clone_into(field);
+            }
+        }
+        self
+    }
 }
 
 /// Part of [`SystemSecurity`].

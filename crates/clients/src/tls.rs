@@ -365,5 +365,7 @@ pub fn publicly_trusted(chain_pem: &str, now: SystemTime) -> bool {
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
     let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    verifier.is_ok_and(|v| v.verify_server_cert(leaf, intermediates, &name, &[], UnixTime::since_unix_epoch(since_epoch)).is_ok())
+    verifier.is_ok_and(|v| {
+        v.verify_server_cert(leaf, intermediates, &name, &[], UnixTime::since_unix_epoch(since_epoch)).is_ok()
+    })
 }

@@ -55,12 +55,18 @@ pub(crate) fn server_from(certificate: &str, key: &str) -> Result<Identity, Erro
     let identity = Identity { certificate_pem: certificate.into(), key_pem: key.into() };
     match identity.credentials() {
         Ok(_) => Ok(identity),
-        Err(e) => Err(Error::Invalid(format!("Invalid certificate: {e}; give a PEM chain, leaf first, and its PEM key"))),
+        Err(e) => {
+            Err(Error::Invalid(format!("Invalid certificate: {e}; give a PEM chain, leaf first, and its PEM key")))
+        }
     }
 }
 
 pub(crate) fn put(tx: &mut Tx<'_>, name: &str, identity: &Identity) -> Result<(), StoreError> {
-    table::put(tx, name, &table::Identity { certificate: identity.certificate_pem.clone(), key: Secret::new(identity.key_pem.clone()) })
+    table::put(
+        tx,
+        name,
+        &table::Identity { certificate: identity.certificate_pem.clone(), key: Secret::new(identity.key_pem.clone()) },
+    )
 }
 
 fn one(store: &Store, directory: &Path, name: &'static str, now_us: i64) -> Result<Identity, Error> {
@@ -108,9 +114,10 @@ fn write(directory: &Path, name: &str, text: &str, mode: u32) -> Result<(), Erro
     }
     let part = directory.join(format!("{name}.new"));
     let failed = |e: std::io::Error| Error::Internal(format!("cannot write {}: {e}", path.display()));
-    std::fs::remove_file(&part).or_else(|e| if e.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(e) }).map_err(failed)?;
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&part).map_err(failed)?;
+    std::fs::remove_file(&part)
+        .or_else(|e| if e.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(e) })
+        .map_err(failed)?;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&part).map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
     std::fs::rename(&part, &path).map_err(failed)
 }

@@ -38,6 +38,7 @@ struct Inner {
     identities: ArcSwap<Identities>,
     directory: PathBuf,
     connections: poll::Connections,
+    prepared: services::image::PreparedImages,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -58,6 +59,7 @@ impl Engine {
             identities: ArcSwap::from_pointee(identities),
             directory,
             connections: poll::Connections::default(),
+            prepared: services::image::PreparedImages::default(),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
         })))
@@ -93,6 +95,10 @@ impl Engine {
         self.0.connections.counters()
     }
 
+    pub(crate) fn prepared_images(&self) -> &services::image::PreparedImages {
+        &self.0.prepared
+    }
+
     pub(crate) fn connections(&self) -> &poll::Connections {
         &self.0.connections
     }
@@ -111,7 +117,10 @@ impl Engine {
                     () = engine.0.shutdown.cancelled() => return,
                     () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
                 }
-                if poll::poll(&engine, &id, true, muster_domain::server::enrolment::PollOrigin::Background).await.is_ok() {
+                if poll::poll(&engine, &id, true, muster_domain::server::enrolment::PollOrigin::Background)
+                    .await
+                    .is_ok()
+                {
                     return;
                 }
             }

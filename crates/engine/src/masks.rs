@@ -8,6 +8,7 @@ use muster_api::{
 /// The document as anyone may see it.
 pub fn masked(security: &SystemSecurity) -> SystemSecurity {
     let mut out = security.clone();
+    out.acme = out.acme.with_defaults();
     if !out.openfga.api_token.is_empty() {
         out.openfga.api_token = MASK.into();
     }
@@ -51,6 +52,7 @@ mod tests {
         let shown = masked(&stored);
         let text = serde_json::to_string(&shown).unwrap();
         assert!(!text.contains("t0ken") && !text.contains("s3cret"), "{text}");
+        stored.acme = stored.acme.with_defaults();
         assert_eq!(unmasked(shown, &stored), stored);
     }
 }

@@ -63,11 +63,7 @@ fn section<T: Default + DeserializeOwned>(tx: &mut Tx<'_>, name: &str) -> Result
 }
 
 /// Writes one section. The last writer of a section wins; other sections are not touched.
-pub(crate) fn store_section<T: Serialize>(
-    tx: &mut Tx<'_>,
-    name: &str,
-    value: &T,
-) -> Result<(), StoreError> {
+pub(crate) fn store_section<T: Serialize>(tx: &mut Tx<'_>, name: &str, value: &T) -> Result<(), StoreError> {
     let document = serde_json::to_string(value).map_err(|e| StoreError::Database(e.to_string()))?;
     table::put(tx, name, &Secret::new(document), None).map(|_| ())
 }
@@ -80,7 +76,8 @@ pub fn check_network(network: &SystemNetwork) -> Result<SystemNetwork, Error> {
     let mut out = network.clone();
     if out.address.is_empty() != out.rest_server_address.is_empty() {
         return Err(Error::Invalid(
-            "Invalid config, \"network.address\" and \"network.rest_server_address\" need both be set or both be unset".into(),
+            "Invalid config, \"network.address\" and \"network.rest_server_address\" need both be set or both be unset"
+                .into(),
         ));
     }
     if !out.address.is_empty() {
@@ -104,7 +101,9 @@ fn listen_address(text: &str) -> Result<SocketAddr, Error> {
         return Ok(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port));
     }
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-    bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, DEFAULT_PORT)).map_err(|_| invalid("is no address to listen on"))
+    bare.parse::<IpAddr>()
+        .map(|ip| SocketAddr::new(ip, DEFAULT_PORT))
+        .map_err(|_| invalid("is no address to listen on"))
 }
 
 /// The rules for URLs that others are given: absolute, with a host, nothing behind the path.
@@ -149,7 +148,9 @@ pub fn check_security(security: &SystemSecurity) -> Result<SystemSecurity, Error
         }
     }
     check_acme(&mut out)?;
-    for (field, text) in [("security.oidc.issuer", &out.oidc.issuer), ("security.openfga.api_url", &out.openfga.api_url)] {
+    for (field, text) in
+        [("security.oidc.issuer", &out.oidc.issuer), ("security.openfga.api_url", &out.openfga.api_url)]
+    {
         if !text.is_empty() {
             check_url(field, text)?;
         }
@@ -159,7 +160,8 @@ pub fn check_security(security: &SystemSecurity) -> Result<SystemSecurity, Error
 
 fn check_acme(security: &mut SystemSecurity) -> Result<(), Error> {
     let acme = &mut security.acme;
-    if acme.domain.is_empty() && acme.email.is_empty() && acme.ca_url.is_empty() && !acme.agree_tos {
+    *acme = std::mem::take(acme).with_defaults();
+    if acme.domain.is_empty() && acme.email.is_empty() && !acme.agree_tos {
         return Ok(());
     }
     if !matches!(acme.challenge.as_str(), "" | "HTTP-01" | "DNS-01") {
@@ -222,7 +224,14 @@ mod tests {
         for good in ["https://oc.example.test:8443/path", "ftp://oc.example.test", "https://oc.example.test?"] {
             assert!(network(good, "::").is_ok(), "{good}");
         }
-        for bad in ["oc.example.test", "https://u@oc.example.test", "https://oc.example.test?x=1", "https://oc.example.test#x", "https://oc.example.test:0", "https://oc.example.test:70000"] {
+        for bad in [
+            "oc.example.test",
+            "https://u@oc.example.test",
+            "https://oc.example.test?x=1",
+            "https://oc.example.test#x",
+            "https://oc.example.test:0",
+            "https://oc.example.test:70000",
+        ] {
             assert!(network(bad, "::").is_err(), "{bad}");
         }
     }

@@ -56,8 +56,7 @@ pub enum Kind {
     /// An infix operator other than `and` and `or`.
     Binary(Binary, Box<Node>, Box<Node>),
     /// A chain of one of `and`, `or`; flat, so that long filters do not become deep trees.
-    /// Each operand but the first carries the offset of the operator before it.
-    Logic(Logic, Vec<(u32, Node)>),
+    Logic(Logic, Vec<Operand>),
     /// `c ? a : b` and `if c { a } else { b }`
     Conditional(Box<Node>, Box<Node>, Box<Node>),
     /// `x.y`, `x["y"]`, `x?.y`
@@ -108,7 +107,7 @@ impl Kind {
             Self::Bytes(_) | Self::Name(_) | Self::Pointer(_) => {}
             Self::Unary(_, a) | Self::Chain(a) => see(a),
             Self::Binary(_, a, b) | Self::Let(_, a, b) => [a, b].into_iter().for_each(|n| see(n)),
-            Self::Logic(_, operands) => operands.iter().for_each(|(_, n)| see(n)),
+            Self::Logic(_, operands) => operands.iter().for_each(|operand| see(&operand.node)),
             Self::Conditional(a, b, c) => [a, b, c].into_iter().for_each(|n| see(n)),
             Self::Member { target, property, .. } => [target, property].into_iter().for_each(|n| see(n)),
             Self::Slice { target, from, to } => {
@@ -129,6 +128,21 @@ impl Kind {
                 see(v);
             }),
         }
+    }
+}
+
+/// An operand of a chain of `and` or `or`; like nodes, equal when they mean the same.
+#[derive(Debug, Clone)]
+pub struct Operand {
+    /// Offset of the operator before it; of no meaning for the first.
+    pub operator: u32,
+    /// The operand itself.
+    pub node: Node,
+}
+
+impl PartialEq for Operand {
+    fn eq(&self, other: &Self) -> bool {
+        self.node == other.node
     }
 }
 

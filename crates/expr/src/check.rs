@@ -10,7 +10,13 @@ use crate::schema::{Schema, Type};
 mod builtins;
 mod operators;
 
-type Checked = Result<(Expr, Type), Fault>;
+// Results are boxed so that the frames of the recursion stay small.
+type Checked = Result<Box<(Expr, Type)>, Box<Fault>>;
+type Made = Result<Box<(Op, Type)>, Box<Fault>>;
+
+fn made(op: Op, ty: Type) -> Made {
+    Ok(Box::new((op, ty)))
+}
 
 /// A checked expression, the top-level names it uses, and its type.
 pub(crate) struct Outcome {
@@ -19,9 +25,9 @@ pub(crate) struct Outcome {
     pub ty: Type,
 }
 
-pub(crate) fn check(node: &Node, schema: &Schema) -> Result<Outcome, Fault> {
+pub(crate) fn check(node: &Node, schema: &Schema) -> Result<Outcome, Box<Fault>> {
     let mut checker = Checker { schema, locals: Vec::new(), predicates: Vec::new(), names: Vec::new() };
-    let (root, ty) = checker.node(node)?;
+    let (root, ty) = *checker.node(node)?;
     Ok(Outcome { root, names: checker.names, ty })
 }
 
@@ -38,7 +44,7 @@ struct Predicate {
     reduces: bool,
 }
 
-fn fault<T>(offset: u32, message: impl Into<String>) -> Result<T, Fault> {
+fn fault<T>(offset: u32, message: impl Into<String>) -> Result<T, Box<Fault>> {
     Err(Fault::new(offset, message))
 }
 
@@ -46,16 +52,25 @@ fn boxed(expr: Expr) -> Box<Expr> {
     Box::new(expr)
 }
 
+fn literal(kind: &Kind) -> Box<(Op, Type)> {
+    Box::new(match kind {
+        Kind::Bool(value) => (Op::Bool(*value), Type::Bool),
+        Kind::Int(value) => (Op::Int(*value), Type::Int),
+        Kind::Float(value) => (Op::Float(*value), Type::Float),
+        Kind::Str(text) => (Op::Str(text.as_str().into()), Type::Str),
+        Kind::Bytes(bytes) => (Op::Bytes(bytes.as_slice().into()), Type::Any),
+        _ => (Op::Nil, Type::Nil),
+    })
+}
+
+fn located((op, ty): (Op, Type), offset: u32) -> Box<(Expr, Type)> {
+    Box::new((Expr { op, offset }, ty))
+}
+
 impl Checker<'_> {
     fn node(&mut self, node: &Node) -> Checked {
         let offset = node.offset;
-        let (op, ty) = match &node.kind {
-            Kind::Nil => (Op::Nil, Type::Nil),
-            Kind::Bool(value) => (Op::Bool(*value), Type::Bool),
-            Kind::Int(value) => (Op::Int(*value), Type::Int),
-            Kind::Float(value) => (Op::Float(*value), Type::Float),
-            Kind::Str(text) => (Op::Str(text.as_str().into()), Type::Str),
-            Kind::Bytes(bytes) => (Op::Bytes(bytes.as_slice().into()), Type::Any),
+        let made = match &node.kind {
             Kind::Name(name) => self.name(name, offset)?,
             Kind::Pointer(pointer) => self.pointer(*pointer, offset)?,
             Kind::Unary(op, operand) => self.unary(*op, operand, offset)?,
@@ -64,10 +79,7 @@ impl Checker<'_> {
             Kind::Conditional(condition, yes, no) => self.conditional(condition, yes, no)?,
             Kind::Member { target, property, optional } => self.member(target, property, *optional, offset)?,
             Kind::Slice { target, from, to } => self.slice(target, from.as_deref(), to.as_deref(), offset)?,
-            Kind::Chain(end) => {
-                let (end, ty) = self.node(end)?;
-                (Op::Chain(boxed(end)), ty)
-            }
+            Kind::Chain(end) => self.chain(end)?,
             Kind::Call(callee, args) => self.call(callee, args)?,
             Kind::Builtin { function, args, predicate } => {
                 self.builtin(*function, args, predicate.as_deref(), offset)?
@@ -75,39 +87,47 @@ impl Checker<'_> {
             Kind::List(items) => self.list(items)?,
             Kind::Map(pairs) => self.map(pairs)?,
             Kind::Let(name, value, body) => self.declaration(name, value, body, offset)?,
-            Kind::Sequence(parts) => {
-                let (parts, types) = self.nodes(parts)?;
-                (Op::Sequence(parts), types.into_iter().next_back().unwrap_or(Type::Nil))
-            }
+            Kind::Sequence(parts) => self.sequence(parts)?,
+            literal => self::literal(literal),
         };
-        Ok((Expr { op, offset }, ty))
+        Ok(located(*made, offset))
     }
 
-    fn nodes(&mut self, nodes: &[Node]) -> Result<(Vec<Expr>, Vec<Type>), Fault> {
+    fn chain(&mut self, end: &Node) -> Made {
+        let (end, ty) = *self.node(end)?;
+        made(Op::Chain(boxed(end)), ty)
+    }
+
+    fn sequence(&mut self, parts: &[Node]) -> Made {
+        let (parts, types) = self.nodes(parts)?;
+        made(Op::Sequence(parts), types.into_iter().next_back().unwrap_or(Type::Nil))
+    }
+
+    fn nodes(&mut self, nodes: &[Node]) -> Result<(Vec<Expr>, Vec<Type>), Box<Fault>> {
         let mut exprs = Vec::with_capacity(nodes.len());
         let mut types = Vec::with_capacity(nodes.len());
         for node in nodes {
-            let (expr, ty) = self.node(node)?;
+            let (expr, ty) = *self.node(node)?;
             exprs.push(expr);
             types.push(ty);
         }
         Ok((exprs, types))
     }
 
-    fn name(&mut self, name: &str, offset: u32) -> Result<(Op, Type), Fault> {
+    fn name(&mut self, name: &str, offset: u32) -> Made {
         if let Some(slot) = self.locals.iter().rposition(|(local, _)| local == name) {
-            return Ok((Op::Local(slot), self.locals[slot].1.clone()));
+            return made(Op::Local(slot), self.locals[slot].1.clone());
         }
         if name == "$env" {
             for (field, _) in &self.schema.env.fields {
                 self.note(field);
             }
-            return Ok((Op::Env, Type::Struct(self.schema.env.clone())));
+            return made(Op::Env, Type::Struct(self.schema.env.clone()));
         }
         match self.schema.env.get(name) {
             Some((key, ty)) => {
                 self.note(key);
-                Ok((Op::Global(key, ty.clone()), ty.clone()))
+                made(Op::Global(key, ty.clone()), ty.clone())
             }
             None => fault(offset, format!("unknown name {name}")),
         }
@@ -119,7 +139,7 @@ impl Checker<'_> {
         }
     }
 
-    fn pointer(&self, pointer: Pointer, offset: u32) -> Result<(Op, Type), Fault> {
+    fn pointer(&self, pointer: Pointer, offset: u32) -> Made {
         let Some(predicate) = self.predicates.last() else {
             return fault(offset, "cannot use pointer accessor outside predicate");
         };
@@ -129,63 +149,63 @@ impl Checker<'_> {
             Pointer::Accumulator if predicate.reduces => Type::Any,
             Pointer::Accumulator => return fault(offset, "unknown pointer #acc"),
         };
-        Ok((Op::Pointer(pointer), ty))
+        made(Op::Pointer(pointer), ty)
     }
 
-    fn unary(&mut self, op: Unary, operand: &Node, offset: u32) -> Result<(Op, Type), Fault> {
-        let (operand, ty) = self.node(operand)?;
+    fn unary(&mut self, op: Unary, operand: &Node, offset: u32) -> Made {
+        let (operand, ty) = *self.node(operand)?;
         let plain = ty.plain();
         let open = ty.is_open();
         match op {
-            Unary::Not | Unary::Bang if open || *plain == Type::Bool => Ok((Op::Not(boxed(operand)), Type::Bool)),
+            Unary::Not | Unary::Bang if open || *plain == Type::Bool => made(Op::Not(boxed(operand)), Type::Bool),
             Unary::Minus | Unary::Plus if open || ty.is_number() || *plain == Type::Duration => {
                 let result = if open { Type::Any } else { plain.clone() };
-                Ok((if op == Unary::Minus { Op::Negate(boxed(operand)) } else { operand.op }, result))
+                made(if op == Unary::Minus { Op::Negate(boxed(operand)) } else { operand.op }, result)
             }
             _ => fault(offset, format!("invalid operation: {} (mismatched type {ty})", op.symbol())),
         }
     }
 
-    fn conditional(&mut self, condition: &Node, yes: &Node, no: &Node) -> Result<(Op, Type), Fault> {
+    fn conditional(&mut self, condition: &Node, yes: &Node, no: &Node) -> Made {
         let at = condition.offset;
-        let (condition, ty) = self.node(condition)?;
+        let (condition, ty) = *self.node(condition)?;
         if !ty.is_open() && *ty.plain() != Type::Bool {
             return fault(at, format!("non-bool expression (type {ty}) used as condition"));
         }
-        let (yes, yes_type) = self.node(yes)?;
-        let (no, no_type) = self.node(no)?;
+        let (yes, yes_type) = *self.node(yes)?;
+        let (no, no_type) = *self.node(no)?;
         let ty = match (&yes_type, &no_type) {
             (Type::Nil, _) => no_type,
             (_, Type::Nil) => yes_type,
             _ if yes_type == no_type => yes_type,
             _ => Type::Any,
         };
-        Ok((Op::Conditional(Box::new((condition, yes, no))), ty))
+        made(Op::Conditional(Box::new((condition, yes, no))), ty)
     }
 
-    fn list(&mut self, items: &[Node]) -> Result<(Op, Type), Fault> {
+    fn list(&mut self, items: &[Node]) -> Made {
         let (items, types) = self.nodes(items)?;
         let item = match types.split_first() {
             Some((first, rest)) if *first != Type::Nil && rest.iter().all(|ty| ty == first) => first.clone(),
             _ => Type::Any,
         };
-        Ok((Op::List(items), item.list()))
+        made(Op::List(items), item.list())
     }
 
-    fn map(&mut self, pairs: &[(Node, Node)]) -> Result<(Op, Type), Fault> {
+    fn map(&mut self, pairs: &[(Node, Node)]) -> Made {
         let mut checked = Vec::with_capacity(pairs.len());
         for (key, value) in pairs {
             let at = key.offset;
-            let (key, key_type) = self.node(key)?;
+            let (key, key_type) = *self.node(key)?;
             if !key_type.is_open() && *key_type.pointed() != Type::Str {
                 return fault(at, format!("map key must be a string (got {key_type})"));
             }
             checked.push((key, self.node(value)?.0));
         }
-        Ok((Op::Map(checked), Type::Any.map()))
+        made(Op::Map(checked), Type::Any.map())
     }
 
-    fn declaration(&mut self, name: &str, value: &Node, body: &Node, offset: u32) -> Result<(Op, Type), Fault> {
+    fn declaration(&mut self, name: &str, value: &Node, body: &Node, offset: u32) -> Made {
         let schema = self.schema;
         let known = schema.env.get(name).is_some() || name == "$env";
         if known || schema.functions.iter().any(|(function, _)| *function == name) {
@@ -197,14 +217,14 @@ impl Checker<'_> {
         if self.locals.iter().any(|(local, _)| local == name) {
             return fault(offset, format!("cannot redeclare variable {name}"));
         }
-        let (value, ty) = self.node(value)?;
+        let (value, ty) = *self.node(value)?;
         self.locals.push((name.to_owned(), ty));
-        let (body, ty) = self.node(body)?;
+        let (body, ty) = *self.node(body)?;
         self.locals.pop();
-        Ok((Op::Let(Box::new((value, body))), ty))
+        made(Op::Let(Box::new((value, body))), ty)
     }
 
-    fn member(&mut self, target: &Node, property: &Node, optional: bool, offset: u32) -> Result<(Op, Type), Fault> {
+    fn member(&mut self, target: &Node, property: &Node, optional: bool, offset: u32) -> Made {
         let constant = match &property.kind {
             Kind::Str(name) => Some(name.as_str()),
             _ => None,
@@ -215,8 +235,8 @@ impl Checker<'_> {
         {
             return self.name(name, property.offset);
         }
-        let (target, base) = self.node(target)?;
-        let (index, index_type) = self.node(property)?;
+        let (target, base) = *self.node(target)?;
+        let (index, index_type) = *self.node(property)?;
         let result = match base.plain() {
             Type::Any => Type::Any,
             Type::Nil if optional => Type::Nil,
@@ -224,7 +244,7 @@ impl Checker<'_> {
                 Some(name) => match record.get(name) {
                     Some((key, ty)) => {
                         let ty = ty.clone();
-                        return Ok((Op::Field { target: boxed(target), key, ty: ty.clone(), optional }, ty));
+                        return made(Op::Field { target: boxed(target), key, ty: ty.clone(), optional }, ty);
                     }
                     None => return fault(offset, format!("type {} has no field {name}", base.pointed())),
                 },
@@ -250,36 +270,30 @@ impl Checker<'_> {
                 return fault(offset, message);
             }
         };
-        Ok((Op::Index { target: boxed(target), index: boxed(index), optional }, result))
+        made(Op::Index { target: boxed(target), index: boxed(index), optional }, result)
     }
 
-    fn slice(
-        &mut self,
-        target: &Node,
-        from: Option<&Node>,
-        to: Option<&Node>,
-        offset: u32,
-    ) -> Result<(Op, Type), Fault> {
-        let (target, base) = self.node(target)?;
+    fn slice(&mut self, target: &Node, from: Option<&Node>, to: Option<&Node>, offset: u32) -> Made {
+        let (target, base) = *self.node(target)?;
         let result = match base.plain() {
             Type::Any => Type::Any,
             Type::Str | Type::List(_) => base.pointed().clone(),
             _ => return fault(offset, format!("cannot slice {base}")),
         };
-        let mut bound = |node: Option<&Node>| -> Result<Option<Box<Expr>>, Fault> {
+        let mut bound = |node: Option<&Node>| -> Result<Option<Box<Expr>>, Box<Fault>> {
             let Some(node) = node else { return Ok(None) };
-            let (expr, ty) = self.node(node)?;
+            let (expr, ty) = *self.node(node)?;
             if !ty.is_open() && *ty.plain() != Type::Int {
                 return fault(node.offset, format!("non-integer slice index {ty}"));
             }
             Ok(Some(boxed(expr)))
         };
         let (from, to) = (bound(from)?, bound(to)?);
-        Ok((Op::Slice { target: boxed(target), from, to }, result))
+        made(Op::Slice { target: boxed(target), from, to }, result)
     }
 
     /// A method, a function of the schema, or something that cannot be called.
-    fn call(&mut self, callee: &Node, args: &[Node]) -> Result<(Op, Type), Fault> {
+    fn call(&mut self, callee: &Node, args: &[Node]) -> Made {
         let at = callee.offset;
         let (target, name) = match &callee.kind {
             Kind::Member { target, property, .. } => match &property.kind {
@@ -295,16 +309,16 @@ impl Checker<'_> {
                     return fault(at, format!("not enough arguments to call {name}"));
                 }
                 let (args, _) = self.nodes(args)?;
-                return Ok((Op::TextFunction(name, function, args), Type::Bool));
+                return made(Op::TextFunction(name, function, args), Type::Bool);
             }
             _ => return fault(at, format!("{} is not callable", self.node(callee)?.1)),
         };
-        let (target, base) = self.node(target)?;
+        let (target, base) = *self.node(target)?;
         let (args, types) = self.nodes(args)?;
         let method = Method::by_name(name);
         if base.is_open() {
             return match method {
-                Some(method) => Ok((Op::Method(boxed(target), method, args), Type::Any)),
+                Some(method) => made(Op::Method(boxed(target), method, args), Type::Any),
                 None => fault(at, format!("type {base} has no method {name}")),
             };
         }
@@ -317,11 +331,11 @@ impl Checker<'_> {
             std::cmp::Ordering::Equal => {}
         }
         for ((arg, ty), expected) in args.iter().zip(&types).zip(expected) {
-            if !ty.is_open() && ty.pointed() != expected {
+            if !ty.is_open() && !expected.is_open() && ty.pointed() != expected {
                 let message = format!("cannot use {ty} as argument (type {expected}) to call {name} ");
                 return fault(arg.offset, message);
             }
         }
-        Ok((Op::Method(boxed(target), method, args), result))
+        made(Op::Method(boxed(target), method, args), result)
     }
 }

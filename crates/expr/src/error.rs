@@ -106,7 +106,8 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    pub fn new(offset: u32, message: impl Into<String>) -> Self {
-        Self { offset, message: message.into() }
+    /// Boxed, so that the results of the recursive parser and checker stay small.
+    pub fn new(offset: u32, message: impl Into<String>) -> Box<Self> {
+        Box::new(Self { offset, message: message.into() })
     }
 }

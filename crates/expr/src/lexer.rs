@@ -63,7 +63,7 @@ struct Lexer {
 }
 
 /// All tokens of `source`, the last one being `End`.
-pub(crate) fn tokens(source: &str) -> Result<Vec<Token>, Fault> {
+pub(crate) fn tokens(source: &str) -> Result<Vec<Token>, Box<Fault>> {
     let mut lexer = Lexer { chars: source.chars().collect(), at: 0 };
     let mut tokens = Vec::new();
     loop {
@@ -85,7 +85,7 @@ impl Lexer {
         self.chars.get(self.at + ahead).copied()
     }
 
-    fn fault<T>(&self, offset: usize, message: impl Into<String>) -> Result<T, Fault> {
+    fn fault<T>(&self, offset: usize, message: impl Into<String>) -> Result<T, Box<Fault>> {
         Err(Fault::new(offset as u32, message))
     }
 
@@ -101,7 +101,7 @@ impl Lexer {
         self.chars[start..self.at].iter().collect()
     }
 
-    fn skip_blank(&mut self) -> Result<(), Fault> {
+    fn skip_blank(&mut self) -> Result<(), Box<Fault>> {
         loop {
             if self.peek(0).is_some_and(char::is_whitespace) {
                 self.at += 1;
@@ -122,7 +122,7 @@ impl Lexer {
         }
     }
 
-    fn token(&mut self, c: char) -> Result<TokenKind, Fault> {
+    fn token(&mut self, c: char) -> Result<TokenKind, Box<Fault>> {
         let digit_next = self.peek(1).is_some_and(|d| d.is_ascii_digit());
         if c.is_ascii_digit() || (c == '.' && digit_next) {
             return self.number();
@@ -158,7 +158,7 @@ impl Lexer {
         }
     }
 
-    fn number(&mut self) -> Result<TokenKind, Fault> {
+    fn number(&mut self) -> Result<TokenKind, Box<Fault>> {
         let start = self.at;
         let radix = match (self.peek(0), self.peek(1)) {
             (Some('0'), Some('x' | 'X')) => 16,
@@ -206,7 +206,7 @@ impl Lexer {
         }
     }
 
-    fn raw(&mut self) -> Result<TokenKind, Fault> {
+    fn raw(&mut self) -> Result<TokenKind, Box<Fault>> {
         let start = self.at;
         self.at += 1;
         let text = self.take_while(|c| c != '`');
@@ -218,7 +218,7 @@ impl Lexer {
         Ok(TokenKind::Str(text.replace('\r', "")))
     }
 
-    fn quoted(&mut self, bytes: bool) -> Result<Vec<u8>, Fault> {
+    fn quoted(&mut self, bytes: bool) -> Result<Vec<u8>, Box<Fault>> {
         let start = self.at;
         let quote = self.chars[self.at];
         self.at += 1;
@@ -239,7 +239,7 @@ impl Lexer {
         }
     }
 
-    fn escape(&mut self, quote: char, bytes: bool, out: &mut Vec<u8>) -> Result<(), Fault> {
+    fn escape(&mut self, quote: char, bytes: bool, out: &mut Vec<u8>) -> Result<(), Box<Fault>> {
         let start = self.at - 1;
         let Some(c) = self.peek(0) else {
             return self.fault(start, "literal not terminated");
@@ -268,7 +268,7 @@ impl Lexer {
         Ok(())
     }
 
-    fn code(&mut self, start: usize, len: usize, radix: u32, raw: bool, out: &mut Vec<u8>) -> Result<(), Fault> {
+    fn code(&mut self, start: usize, len: usize, radix: u32, raw: bool, out: &mut Vec<u8>) -> Result<(), Box<Fault>> {
         let digits: String = self.chars.iter().skip(self.at).take(len).collect();
         self.at += digits.chars().count();
         let ok = digits.len() == len && digits.chars().all(|c| c.is_digit(radix));

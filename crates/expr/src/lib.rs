@@ -28,12 +28,18 @@ pub use schema::{CodeType, Schema, StructType, TextFunction, Type};
 
 use std::sync::Arc;
 
+/// The language in one page of Markdown, for help texts and the site.
+pub const REFERENCE: &str = include_str!("../reference.md");
+
 /// Parses a text without looking at names and types.
 ///
 /// # Errors
 /// [`CompileError::Syntax`] if it is no expression, or one that is too deep or too long.
 pub fn parse(source: &str) -> Result<ast::Node, CompileError> {
-    parser::parse(source).map_err(|fault| CompileError::Syntax(Located::new(source, fault.offset, fault.message)))
+    match parser::parse(source) {
+        Ok(node) => Ok(*node),
+        Err(fault) => Err(CompileError::Syntax(Located::new(source, fault.offset, fault.message))),
+    }
 }
 
 /// Compiles a condition on rows of the given schema.
@@ -104,5 +110,19 @@ impl Program {
     #[must_use]
     pub fn source(&self) -> &str {
         &self.0.source
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Builtin, REFERENCE};
+
+    #[test]
+    fn the_reference_names_every_function() {
+        for function in Builtin::ALL {
+            let name = function.name();
+            let named = [format!("`{name}`"), format!("`{name}(")].iter().any(|form| REFERENCE.contains(form.as_str()));
+            assert!(named, "{name}");
+        }
     }
 }

@@ -6,6 +6,7 @@ macro_rules! methods {
     ($($variant:ident,)*) => {
         /// A method; it is called as it is named here.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[expect(clippy::upper_case_acronyms, reason = "methods are called as in Go")]
         pub(crate) enum Method { $($variant,)* }
 
         impl Method {
@@ -23,7 +24,7 @@ macro_rules! methods {
 
 methods! {
     Year, Month, Day, Hour, Minute, Second, Nanosecond, YearDay, Weekday,
-    Unix, UnixMilli, UnixNano, Format, After, Before, Equal, Compare, IsZero, Add, Sub, UTC,
+    Unix, UnixMilli, UnixNano, Format, After, Before, Equal, Compare, IsZero, Add, AddDate, In, Sub, UTC,
     Hours, Minutes, Seconds, Milliseconds, Microseconds, Nanoseconds, Abs, Round, Truncate, String,
 }
 
@@ -34,6 +35,9 @@ impl Method {
         const TIME: &[Type] = &[Type::Time];
         const DURATION: &[Type] = &[Type::Duration];
         const TEXT: &[Type] = &[Type::Str];
+        const DATE: &[Type] = &[Type::Int, Type::Int, Type::Int];
+        // Zones have no type of their own.
+        const ZONE: &[Type] = &[Type::Any];
         match receiver.pointed() {
             Type::Time => Some(match self {
                 Self::Month => (NONE, Type::Code(&MONTH)),
@@ -46,6 +50,8 @@ impl Method {
                 Self::Compare => (TIME, Type::Int),
                 Self::IsZero => (NONE, Type::Bool),
                 Self::Add => (DURATION, Type::Time),
+                Self::AddDate => (DATE, Type::Time),
+                Self::In => (ZONE, Type::Time),
                 Self::Sub => (TIME, Type::Duration),
                 Self::UTC => (NONE, Type::Time),
                 Self::String => (NONE, Type::Str),

@@ -213,11 +213,9 @@ pub(crate) fn is_in(l: &Value<'_>, r: &Value<'_>, fuel: &mut Fuel) -> Result<boo
             }
             Ok(false)
         }
-        Value::Map(map) => match (l, text(l)) {
-            (_, Some(key)) => Ok(map.contains(&Key::Text(key.to_owned()))),
-            (Value::Nil, _) => Ok(false),
-            (Value::Int(key), _) => Ok(map.contains(&Key::Int(*key))),
-            _ => failed(format!("cannot use {} as type string in map key", l.type_name())),
+        Value::Map(map) => match text(l) {
+            Some(key) => Ok(map.contains(&Key::Text(key.to_owned()))),
+            None => Ok(map.contains(&key(l, fuel)?)),
         },
         Value::Record(_, record) => match text(l) {
             Some(name) => Ok(record.get(name).is_some()),
@@ -310,6 +308,19 @@ pub(crate) fn negate<'a>(value: &Value<'a>) -> Done<'a> {
     })
 }
 
+/// A value as a key of a map that an expression builds.
+pub(crate) fn key(value: &Value<'_>, fuel: &mut Fuel) -> Result<Key, Trouble> {
+    Ok(match (value, whole(value)) {
+        (Value::Nil, _) => Key::Nil,
+        (Value::Bool(value), _) => Key::Bool(*value),
+        (_, Some(value)) => Key::Int(value),
+        (Value::List(_) | Value::Map(_) | Value::Record(..), None) => {
+            return failed(format!("invalid operation: {} cannot be a key", value.type_name()));
+        }
+        (other, None) => Key::Text(other.print(fuel)?),
+    })
+}
+
 /// `x.y` and `x[y]` at run time.
 pub(crate) fn fetch<'a>(target: &Value<'a>, index: &Value<'a>, fuel: &mut Fuel) -> Done<'a> {
     match target {
@@ -318,18 +329,19 @@ pub(crate) fn fetch<'a>(target: &Value<'a>, index: &Value<'a>, fuel: &mut Fuel) 
             None => failed(format!("cannot fetch {} from {}", index.print(fuel)?, target.type_name())),
         },
         Value::Map(map) => {
-            let found = match (text(index), index) {
-                (Some(key), _) => map.get_text(key)?,
-                (_, Value::Int(key)) => map.get(&Key::Int(*key))?,
-                (_, Value::Bool(key)) => map.get(&Key::Bool(*key))?,
-                (_, Value::Nil) => map.get(&Key::Nil)?,
-                _ => return failed(format!("cannot fetch {} from {}", index.print(fuel)?, target.type_name())),
+            let found = match text(index) {
+                Some(key) => map.get_text(key)?,
+                None => map.get(&key(index, fuel)?)?,
             };
             Ok(found.map_or_else(|| map.missing(), Ok)?)
         }
         Value::Record(object, record) => match text(index).and_then(|name| record.get(name)) {
             Some((key, ty)) => Ok(Value::from_json(object.and_then(|object| object.get(key)), ty)?),
             None => failed(format!("cannot fetch {} from {}", index.print(fuel)?, record.name)),
+        },
+        Value::Bytes(bytes) => match whole(index) {
+            Some(index) => Ok(Value::Int(i64::from(bytes[position(index, bytes.len())?]))),
+            None => failed(format!("cannot fetch {} from []uint8", index.print(fuel)?)),
         },
         Value::Str(text) => match whole(index) {
             Some(index) => Ok(Value::Int(i64::from(text.as_bytes()[position(index, text.len())?]))),
@@ -360,6 +372,7 @@ fn position(index: i64, length: usize) -> Result<usize, Trouble> {
 pub(crate) fn slice<'a>(target: &Value<'a>, from: Option<i64>, to: Option<i64>, fuel: &mut Fuel) -> Done<'a> {
     let length = match target {
         Value::Str(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
         Value::List(list) => list.len(),
         other => return failed(format!("cannot slice {}", other.type_name())),
     };
@@ -379,6 +392,7 @@ pub(crate) fn slice<'a>(target: &Value<'a>, from: Option<i64>, to: Option<i64>, 
             // Slices count bytes and may cut a character.
             Ok(Value::text(String::from_utf8_lossy(&text.as_bytes()[from..to]).as_ref()))
         }
+        Value::Bytes(bytes) => Ok(Value::Bytes(bytes[from..to].into())),
         _ => failed("cannot slice"),
     }
 }

@@ -1,7 +1,7 @@
 //! Tokens to tree: precedence climbing with limits on depth and size, so that no input can
 //! exhaust the stack.
 
-use crate::ast::{Binary, Kind, Logic, Node, Pointer, Unary};
+use crate::ast::{Binary, Kind, Logic, Node, Operand, Pointer, Unary};
 use crate::builtins::{Builtin, Shape};
 use crate::error::Fault;
 use crate::lexer::{Token, TokenKind, tokens};
@@ -11,11 +11,11 @@ mod primary;
 /// Brackets, prefix operators and branches may nest this deep.
 const MAX_DEPTH: usize = 100;
 /// Height of the tree; bounds the recursion of everything that walks it.
-const MAX_HEIGHT: u16 = 200;
+const MAX_HEIGHT: u16 = 128;
 /// Nodes of one expression (inventory.md 8.2).
 const MAX_NODES: usize = 10_000;
 
-type Parsed<T = Node> = Result<T, Fault>;
+type Parsed<T = Box<Node>> = Result<T, Box<Fault>>;
 
 pub(crate) fn parse(source: &str) -> Parsed {
     let mut parser = Parser { tokens: tokens(source)?, at: 0, depth: 0, nodes: 0, predicates: 0 };
@@ -102,7 +102,7 @@ impl Parser {
         if node.height > MAX_HEIGHT {
             return Err(Fault::new(offset, format!("expression is nested more than {MAX_HEIGHT} levels deep")));
         }
-        Ok(node)
+        Ok(Box::new(node))
     }
 
     /// Runs `parse` one level deeper.
@@ -120,15 +120,15 @@ impl Parser {
     fn sequence(&mut self) -> Parsed {
         let offset = self.offset();
         let first = self.expression()?;
-        let mut parts = vec![first];
+        let mut parts = vec![*first];
         while self.eat_op(";") {
             if matches!(self.peek(), TokenKind::End | TokenKind::Bracket(')' | '}')) {
                 break;
             }
-            parts.push(self.expression()?);
+            parts.push(*self.expression()?);
         }
         match parts.len() {
-            1 => parts.pop().map_or_else(|| self.unexpected(), Ok),
+            1 => parts.pop().map_or_else(|| self.unexpected(), |only| Ok(Box::new(only))),
             _ => self.node(Kind::Sequence(parts), offset),
         }
     }
@@ -154,7 +154,7 @@ impl Parser {
         let value = self.expression()?;
         self.expect_op(";")?;
         let body = self.sequence()?;
-        self.node(Kind::Let(name, Box::new(value), Box::new(body)), offset)
+        self.node(Kind::Let(name, value, body), offset)
     }
 
     fn branches(&mut self) -> Parsed {
@@ -164,7 +164,7 @@ impl Parser {
         let yes = self.block()?;
         self.expect_op("else")?;
         let no = if self.at_op("if") { self.nested(Self::branches)? } else { self.block()? };
-        self.node(Kind::Conditional(Box::new(condition), Box::new(yes), Box::new(no)), offset)
+        self.node(Kind::Conditional(condition, yes, no), offset)
     }
 
     fn block(&mut self) -> Parsed {
@@ -174,7 +174,7 @@ impl Parser {
         Ok(node)
     }
 
-    fn ternary(&mut self, condition: Node) -> Parsed {
+    fn ternary(&mut self, condition: Box<Node>) -> Parsed {
         let offset = self.offset();
         if !self.eat_op("?") {
             return Ok(condition);
@@ -182,7 +182,7 @@ impl Parser {
         let yes = self.expression()?;
         self.expect_op(":")?;
         let no = self.expression()?;
-        self.node(Kind::Conditional(Box::new(condition), Box::new(yes), Box::new(no)), offset)
+        self.node(Kind::Conditional(condition, yes, no), offset)
     }
 
     /// Infix operators that bind at least as tight as `least`.
@@ -209,12 +209,12 @@ impl Parser {
             self.advance();
             left = match op {
                 Infix::Pipe => self.pipe(left)?,
-                Infix::Logic(op) => self.logic(op, left, offset)?,
+                Infix::Logic(op) => self.logic(op, *left, offset)?,
                 Infix::Binary(op) if op.is_comparison() => self.comparison(op, left, offset)?,
                 Infix::Binary(op) => self.binary(op, left, offset)?,
             };
             if negated {
-                left = self.node(Kind::Unary(Unary::Not, Box::new(left)), not_offset)?;
+                left = self.node(Kind::Unary(Unary::Not, left), not_offset)?;
             }
         }
         Ok(left)
@@ -239,47 +239,52 @@ impl Parser {
         let right = self.operators(Infix::Logic(op).precedence() + 1)?;
         match left.kind {
             Kind::Logic(found, mut operands) if found == op => {
-                self.nodes -= 1;
-                operands.push((offset, right));
+                operands.push(Operand { operator: offset, node: *right });
                 self.node(Kind::Logic(op, operands), left.offset)
             }
-            _ => self.node(Kind::Logic(op, vec![(left.offset, left), (offset, right)]), offset),
+            _ => self.node(
+                Kind::Logic(
+                    op,
+                    vec![Operand { operator: offset, node: left }, Operand { operator: offset, node: *right }],
+                ),
+                offset,
+            ),
         }
     }
 
     /// `a < b <= c` means `a < b and b <= c`.
-    fn comparison(&mut self, op: Binary, left: Node, offset: u32) -> Parsed {
+    fn comparison(&mut self, op: Binary, left: Box<Node>, offset: u32) -> Parsed {
         let right = self.operators(op.precedence() + 1)?;
         let next = match self.peek() {
             TokenKind::Op(symbol) => Infix::of(symbol),
             _ => None,
         };
         let Some(Infix::Binary(next)) = next.filter(|op| matches!(op, Infix::Binary(b) if b.is_comparison())) else {
-            return self.node(Kind::Binary(op, Box::new(left), Box::new(right)), offset);
+            return self.node(Kind::Binary(op, left, right), offset);
         };
         self.count(right.size, offset)?;
-        let first = self.node(Kind::Binary(op, Box::new(left), Box::new(right.clone())), offset)?;
+        let first = self.node(Kind::Binary(op, left, right.clone()), offset)?;
         let next_offset = self.offset();
         self.advance();
         let rest = self.nested(|p| p.comparison(next, right, next_offset))?;
-        let mut operands = vec![(offset, first)];
+        let mut operands = vec![Operand { operator: offset, node: *first }];
         match rest.kind {
             Kind::Logic(Logic::And, more) => operands.extend(more),
-            _ => operands.push((next_offset, rest)),
+            _ => operands.push(Operand { operator: next_offset, node: *rest }),
         }
         self.node(Kind::Logic(Logic::And, operands), offset)
     }
 
-    fn binary(&mut self, op: Binary, left: Node, offset: u32) -> Parsed {
+    fn binary(&mut self, op: Binary, left: Box<Node>, offset: u32) -> Parsed {
         let right = match op {
             Binary::Power => self.nested(|p| p.operators(op.precedence()))?,
             _ => self.operators(op.precedence() + 1)?,
         };
-        self.node(Kind::Binary(op, Box::new(left), Box::new(right)), offset)
+        self.node(Kind::Binary(op, left, right), offset)
     }
 
     /// `left | f(a)` is `f(left, a)`.
-    fn pipe(&mut self, left: Node) -> Parsed {
+    fn pipe(&mut self, left: Box<Node>) -> Parsed {
         let offset = self.offset();
         let TokenKind::Name(name) = self.peek().clone() else { return self.unexpected() };
         self.advance();

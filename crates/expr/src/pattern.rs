@@ -175,11 +175,14 @@ impl Translator {
                     continue;
                 }
                 '[' if self.peek(1) == Some(':') => {
-                    let close = (self.at..self.chars.len()).find(|n| self.rest(*n, 2) == ":]");
-                    let Some(close) = close else { return Ok(self.out.push_str("[:")) };
-                    self.out.push_str(&self.rest(self.at, close + 2 - self.at));
-                    self.at = close + 2;
-                    continue;
+                    match (self.at..self.chars.len()).find(|n| self.rest(*n, 2) == ":]") {
+                        Some(close) => {
+                            self.out.push_str(&self.rest(self.at, close + 2 - self.at));
+                            self.at = close + 2;
+                            continue;
+                        }
+                        None => self.out.push_str("\\["),
+                    }
                 }
                 // No nested classes and set operations in Go.
                 '[' | ']' | '&' | '~' => {

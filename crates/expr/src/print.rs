@@ -31,11 +31,11 @@ impl Display for Node {
                 inner(f, right)
             }
             Kind::Logic(op, operands) => {
-                for (n, (_, operand)) in operands.iter().enumerate() {
+                for (n, operand) in operands.iter().enumerate() {
                     if n > 0 {
                         write!(f, " {} ", op.symbol())?;
                     }
-                    inner(f, operand)?;
+                    inner(f, &operand.node)?;
                 }
                 Ok(())
             }
@@ -50,7 +50,11 @@ impl Display for Node {
                 self::target(f, target)?;
                 match &property.kind {
                     Kind::Str(name) if is_name(name) => write!(f, "{}{name}", if *optional { "?." } else { "." }),
-                    _ => write!(f, "{}[{property}]", if *optional { "?." } else { "" }),
+                    _ => {
+                        f.write_str(if *optional { "?.[" } else { "[" })?;
+                        inner(f, property)?;
+                        f.write_char(']')
+                    }
                 }
             }
             Kind::Slice { target, from, to } => {
@@ -71,8 +75,12 @@ impl Display for Node {
                 write!(f, "{}(", function.name())?;
                 match (predicate, args.split_first()) {
                     (Some(predicate), Some((first, rest))) => {
-                        write!(f, "{first}, {{{predicate}}}")?;
-                        rest.iter().try_for_each(|n| write!(f, ", {n}"))?;
+                        inner(f, first)?;
+                        write!(f, ", {{{predicate}}}")?;
+                        for argument in rest {
+                            f.write_str(", ")?;
+                            inner(f, argument)?;
+                        }
                     }
                     _ => list(f, args)?,
                 }

@@ -61,7 +61,9 @@ fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
             bytes.push(b'\n');
             (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response()
         }
-        Err(e) => ApiError::from(muster_engine::Error::Internal(format!("cannot write the answer: {e}"))).into_response(),
+        Err(e) => {
+            ApiError::from(muster_engine::Error::Internal(format!("cannot write the answer: {e}"))).into_response()
+        }
     }
 }
 

@@ -76,10 +76,22 @@ fn typed<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {
     if !value.is_object() {
         return Err(ApiError::bad_request("the body must be a JSON object"));
     }
+    if has_nul(&value) {
+        return Err(ApiError::bad_request("a text has a NUL character, which no database here can keep"));
+    }
     serde_path_to_error::deserialize(value).map_err(|e| {
         let path = e.path().to_string();
         ApiError::bad_request(if path == "." { e.inner().to_string() } else { format!("{path}: {}", e.inner()) })
     })
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(map) => map.iter().any(|(key, item)| key.contains('\0') || has_nul(item)),
+        _ => false,
+    }
 }
 
 /// Keys of ours are lower case; those of free maps (`properties`) are the user's.

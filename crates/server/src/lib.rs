@@ -58,7 +58,8 @@ impl App {
         let Some(listeners) = self.listeners.get() else { return Ok(()) };
         listeners.set(address).await.map_err(|e| {
             let at = address.map(|a| a.to_string()).unwrap_or_default();
-            Error::Invalid(format!("Invalid config, \"network.rest_server_address\": cannot listen on {at}: {e}")).into()
+            Error::Invalid(format!("Invalid config, \"network.rest_server_address\": cannot listen on {at}: {e}"))
+                .into()
         })
     }
 

@@ -13,7 +13,9 @@ async fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     let shutdown = CancellationToken::new();
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit(), SignalKind::from_raw(30 /* PWR */)] {
+    for kind in
+        [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit(), SignalKind::from_raw(30 /* PWR */)]
+    {
         let (mut stop, shutdown) = (signal(kind)?, shutdown.clone());
         tokio::spawn(async move {
             stop.recv().await;

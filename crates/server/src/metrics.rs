@@ -1,5 +1,6 @@
 //! What the daemon counts, as Prometheus reads it.
 
+use muster_clients::machine::Counters;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, text::encode},
@@ -9,7 +10,6 @@ use prometheus_client::{
     },
     registry::Registry,
 };
-use muster_clients::machine::Counters;
 use std::sync::Arc;
 
 /// Calls to machines, counted where they are made.

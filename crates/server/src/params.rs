@@ -71,7 +71,11 @@ impl<S: Send + Sync> FromRequestParts<S> for PathName {
 async fn param<S: Send + Sync>(parts: &mut Parts, state: &S, key: &str) -> Result<String, ApiError> {
     let params = RawPathParams::from_request_parts(parts, state).await.map_err(ApiError::bad_request)?;
     let found = params.iter().find(|(k, _)| *k == key).map(|(_, v)| v.to_owned());
-    found.ok_or_else(|| ApiError::bad_request(format!("the path has no {key}")))
+    match found {
+        Some(text) if text.contains('\0') => Err(ApiError::bad_request(format!("{key} has a NUL character"))),
+        Some(text) => Ok(text),
+        None => Err(ApiError::bad_request(format!("the path has no {key}"))),
+    }
 }
 
 /// Parses a UUID.

@@ -65,7 +65,8 @@ pub fn redirect(status: StatusCode, target: &str) -> Response {
 
 /// The clean path, or none when it is clean already. Works on the undecoded text: `%2F` and `%2e` stay in their segment.
 fn cleaned(path: &str) -> Option<String> {
-    let unclean = path.split('/').skip(1).enumerate().any(|(i, s)| s == "." || s == ".." || (s.is_empty() && !is_last(path, i)));
+    let unclean =
+        path.split('/').skip(1).enumerate().any(|(i, s)| s == "." || s == ".." || (s.is_empty() && !is_last(path, i)));
     if !unclean {
         return None;
     }

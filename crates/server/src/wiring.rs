@@ -36,7 +36,9 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
     let engine = tokio::task::spawn_blocking(move || -> Result<Engine> {
         let keys = match KeyRing::from_env()? {
             Some(keys) => keys,
-            None => KeyRing::load_or_create(&var.join("muster.key")).context("cannot load the key that seals secrets")?,
+            None => {
+                KeyRing::load_or_create(&var.join("muster.key")).context("cannot load the key that seals secrets")?
+            }
         };
         let store = Store::open(&location, keys).context("cannot open the database")?;
         Ok(Engine::start(store, Clock::system(), var)?)
@@ -50,7 +52,8 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
     let (router, _, _) = build(app.clone());
     let tls = Tls { certificate, trusted_proxies: proxies.clone() };
     let listeners = app.listeners.get_or_init(|| TcpListeners::new(tls, router.clone(), shutdown.clone()));
-    let unix = UnixSocket::bind(socket.clone()).await.with_context(|| format!("cannot listen on {}", socket.display()))?;
+    let unix =
+        UnixSocket::bind(socket.clone()).await.with_context(|| format!("cannot listen on {}", socket.display()))?;
     let unix = tokio::spawn(unix.serve(router, Limits::default(), shutdown.clone()));
 
     if let Some(address) = engine.settings().listen() {
@@ -87,5 +90,9 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
 }
 
 fn directory(path: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(0o750).create(path).with_context(|| format!("cannot create {}", path.display()))
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o750)
+        .create(path)
+        .with_context(|| format!("cannot create {}", path.display()))
 }

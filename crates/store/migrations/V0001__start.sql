@@ -60,7 +60,7 @@ CREATE TABLE identity (
 CREATE TABLE machines (
     id {text} NOT NULL PRIMARY KEY,
     lifecycle {text} NOT NULL,
-    operation_id {text},
+    operation {text},
     media {text} NOT NULL,
     serial {text},
     chassis_vendor {text},

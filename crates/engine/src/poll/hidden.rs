@@ -42,7 +42,10 @@ mod tests {
         let mut value = json!({"config": {"encryption_recovery_keys": ["aaaa-bbbb"]}, "state": {"pool_recovery_keys": {"local": "cG9vbA=="},
             "drive_recovery_keys": {}, "tpm_status": "ok"}, "wireguard": [{"private_key": "k", "peers": [{"preshared_key": "", "public_key": "p"}]}]});
         mask(&mut value);
-        assert_eq!(value, json!({"config": {"encryption_recovery_keys": [MASK]}, "state": {"pool_recovery_keys": {"local": MASK},
-            "drive_recovery_keys": {}, "tpm_status": "ok"}, "wireguard": [{"private_key": MASK, "peers": [{"preshared_key": "", "public_key": "p"}]}]}));
+        assert_eq!(
+            value,
+            json!({"config": {"encryption_recovery_keys": [MASK]}, "state": {"pool_recovery_keys": {"local": MASK},
+            "drive_recovery_keys": {}, "tpm_status": "ok"}, "wireguard": [{"private_key": MASK, "peers": [{"preshared_key": "", "public_key": "p"}]}]})
+        );
     }
 }

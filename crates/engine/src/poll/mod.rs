@@ -20,11 +20,17 @@ use crate::{
 };
 use collect::Collected;
 use muster_api::provisioning::status::{ServerStatus, ServerType};
-use muster_clients::{call::{CallError, Failure as CallFailure}, machine::Machine};
-use muster_domain::server::{
-    enrolment::{Failure, FailureKind, Limits, Observation, PollOrigin, PollOutcome, Step},
-    status::after_poll,
-    version::compute,
+use muster_clients::{
+    call::{CallError, Failure as CallFailure},
+    machine::Machine,
+};
+use muster_domain::{
+    machine::Command,
+    server::{
+        enrolment::{Failure, FailureKind, Limits, Observation, PollOrigin, PollOutcome, Step},
+        status::after_poll,
+        version::compute,
+    },
 };
 use muster_store::{
     Secret, StoreError, Tx,
@@ -173,7 +179,13 @@ async fn apply(engine: &Engine, asked: ServerRow, found: Found, origin: PollOrig
         servers::update_observation(tx, &row.id, asked.observed, &stored)?;
         if step.registered {
             let pooled = row.server_type.parse::<ServerType>().is_ok_and(ServerType::is_incus);
-            machine::first_poll(tx, &row.machine_id, pooled, now.micros())?;
+            let command = Command::FirstPoll { open: pooled, accepts_data: false };
+            // A refusal leaves the machine where it is; the enrolment is ready all the same (`lifecycle.md` 5.8, 26).
+            if let Err(refusal) =
+                machine::command(tx, &asked, &command, "system", "first poll succeeded", now.micros())?
+            {
+                tracing::warn!(server = %row.name, %refusal, "the machine's lifecycle did not follow its first poll");
+            }
         }
         warn(tx, &row, &step, collected, now.micros())?;
         if step.changed {
@@ -201,7 +213,13 @@ fn take(stored: &mut Stored, collected: &Collected) {
     stored.connection_url = Some(collected.connection_url.clone());
 }
 
-fn warn(tx: &mut Tx<'_>, row: &ServerRow, step: &Step, collected: Option<&Collected>, now: i64) -> Result<(), StoreError> {
+fn warn(
+    tx: &mut Tx<'_>,
+    row: &ServerRow,
+    step: &Step,
+    collected: Option<&Collected>,
+    now: i64,
+) -> Result<(), StoreError> {
     for kind in &step.clear {
         warnings::remove(tx, kind.text(), SCOPE, "server", &row.name)?;
     }
@@ -213,7 +231,10 @@ fn warn(tx: &mut Tx<'_>, row: &ServerRow, step: &Step, collected: Option<&Collec
     if collected.versions.update_channel == row.channel {
         warnings::remove(tx, mismatch, SCOPE, "server", &row.name).map(|_| ())
     } else {
-        let message = format!("Server reports update channel {:?}, expected is {:?}", collected.versions.update_channel, row.channel);
+        let message = format!(
+            "Server reports update channel {:?}, expected is {:?}",
+            collected.versions.update_channel, row.channel
+        );
         emit(tx, row, mismatch, &message, now)
     }
 }

@@ -21,7 +21,9 @@ fn channel(row: ChannelRow) -> Versioned<Channel> {
 /// The channel that every database has from the start gets the time of the first start. Blocks.
 pub(crate) fn date_seeded(store: &Store, now: i64) -> Result<(), Error> {
     Ok(store.write_blocking(move |tx| match channels::get(tx, "stable")? {
-        Some(stable) if stable.last_updated == 0 => channels::update_description(tx, "stable", &stable.description, now),
+        Some(stable) if stable.last_updated == 0 => {
+            channels::update_description(tx, "stable", &stable.description, now)
+        }
         _ => Ok(()),
     })?)
 }

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod channel;
+pub mod image;
 pub mod event;
 pub mod machine;
 pub mod server;

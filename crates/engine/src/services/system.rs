@@ -124,7 +124,8 @@ async fn reachable(field: &str, address: &str) -> Result<(), Error> {
     if address.is_empty() {
         return Ok(());
     }
-    let cannot = |why: String| Error::Invalid(format!("Invalid config, \"{field}\" {address:?} cannot be reached: {why}"));
+    let cannot =
+        |why: String| Error::Invalid(format!("Invalid config, \"{field}\" {address:?} cannot be reached: {why}"));
     let url = url::Url::parse(address).map_err(|e| cannot(e.to_string()))?;
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let port = url.port_or_known_default().unwrap_or(443);

@@ -103,7 +103,13 @@ pub async fn create(engine: &Engine, actor: &Actor, mut put: TokenPut) -> Result
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::Invalid`], [`Error::Constraint`], [`Error::Stale`].
-pub async fn update(engine: &Engine, actor: &Actor, uuid: Uuid, put: TokenPut, expected: Option<i64>) -> Result<(), Error> {
+pub async fn update(
+    engine: &Engine,
+    actor: &Actor,
+    uuid: Uuid,
+    put: TokenPut,
+    expected: Option<i64>,
+) -> Result<(), Error> {
     let now = engine.clock().micros();
     check(&put, now)?;
     let new = row(uuid, &put);

@@ -102,7 +102,7 @@ pub(crate) fn encode_base64(bytes: &[u8]) -> String {
 /// Base64 with padding; line breaks are skipped as in Go.
 fn decode_base64(text: &str) -> Option<Vec<u8>> {
     let symbols: Vec<u8> = text.bytes().filter(|b| !matches!(b, b'\n' | b'\r')).collect();
-    if symbols.len() % 4 != 0 {
+    if !symbols.len().is_multiple_of(4) {
         return None;
     }
     let mut out = Vec::with_capacity(symbols.len() / 4 * 3);

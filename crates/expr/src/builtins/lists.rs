@@ -49,7 +49,7 @@ pub(super) fn call<'a>(function: Builtin, args: &[Value<'a>], fuel: &mut Fuel) -
                 (_, len) => list.get(len - 1)?,
             }
         }
-        Builtin::Get => return get(first, arg(args, 1)),
+        Builtin::Get => return get(first, arg(args, 1), fuel),
         Builtin::Take => {
             let list = list(function, first)?;
             let Ok(count) = usize::try_from(int(arg(args, 1))?) else {
@@ -131,8 +131,7 @@ pub(super) fn call<'a>(function: Builtin, args: &[Value<'a>], fuel: &mut Fuel) -
                 if pair.len() != 2 {
                     return failed(format!("invalid pair length {}", pair.len()));
                 }
-                let name = ops::string(&pair.get(0)?)?.to_owned();
-                entries.insert(Key::Text(name), pair.get(1)?);
+                entries.insert(ops::key(&pair.get(0)?, fuel)?, pair.get(1)?);
             }
             Value::map(entries)?
         }
@@ -156,7 +155,7 @@ fn len<'a>(value: &Value<'a>, fuel: &mut Fuel) -> Done<'a> {
 }
 
 /// Unlike an index: what is not there is nil.
-fn get<'a>(target: &Value<'a>, index: &Value<'a>) -> Done<'a> {
+fn get<'a>(target: &Value<'a>, index: &Value<'a>, fuel: &mut Fuel) -> Done<'a> {
     Ok(match target {
         Value::Nil => Value::Nil,
         Value::List(list) => {
@@ -167,13 +166,7 @@ fn get<'a>(target: &Value<'a>, index: &Value<'a>) -> Done<'a> {
                 _ => Value::Nil,
             }
         }
-        Value::Map(map) => match index {
-            Value::Str(text) => map.get_text(text)?,
-            Value::Int(key) => map.get(&Key::Int(*key))?,
-            Value::Bool(key) => map.get(&Key::Bool(*key))?,
-            _ => None,
-        }
-        .unwrap_or(Value::Nil),
+        Value::Map(map) => map.get(&ops::key(index, fuel)?)?.unwrap_or(Value::Nil),
         Value::Record(object, record) => match record.get(ops::string(index)?) {
             Some((key, ty)) => Value::from_json(object.and_then(|object| object.get(key)), ty)?,
             None => Value::Nil,

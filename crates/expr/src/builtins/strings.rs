@@ -73,7 +73,10 @@ fn split<'a>(text: &str, separator: &str, limit: i64, after: bool, fuel: &mut Fu
         Ok(parts.len())
     };
     let mut count = 0;
-    while limit > 0 {
+    if limit == 0 {
+        return Ok(Value::list(parts)?);
+    }
+    loop {
         let end = match separator {
             // Without separator: character by character.
             "" => rest.chars().next().map(char::len_utf8).filter(|end| *end < rest.len()),

@@ -118,7 +118,7 @@ table! {
     Type "type" Shape::Plain(1, 1),
 
     Now "now" Shape::Plain(0, 0),
-    Date "date" Shape::Plain(1, 3),
+    Date "date" Shape::Plain(1, 4),
     Duration "duration" Shape::Plain(1, 1),
     Timezone "timezone" Shape::Plain(1, 1),
     ToFloat64 "toFloat64" Shape::Plain(1, 1),

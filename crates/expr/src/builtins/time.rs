@@ -43,8 +43,14 @@ fn zone(name: &str) -> Result<TimeZone, Trouble> {
 }
 
 fn date<'a>(args: &[Value<'a>]) -> Done<'a> {
+    // The zone may also come first, as a value of `timezone`.
+    let (first, args) = match args.split_first() {
+        Some((Value::Zone(zone), rest)) => (Some(zone.clone()), rest),
+        _ => (None, args),
+    };
     let text = string(arg(args, 0))?;
-    let zone = args.get(2).map(|name| zone(string(name)?)).transpose()?.unwrap_or(TimeZone::UTC);
+    let named = args.get(2).map(|name| zone(string(name)?)).transpose()?;
+    let zone = named.or(first).unwrap_or(TimeZone::UTC);
     let layout = args.get(1).map(string).transpose()?;
     let found = match layout {
         Some(layout) => gotime::parse(layout, text, &zone),

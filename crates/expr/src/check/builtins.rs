@@ -1,16 +1,10 @@
 //! Argument and result types of the builtin functions.
 
-use super::{Checker, Expr, Fault, Node, Op, Predicate, Type, boxed, fault};
+use super::{Checker, Expr, Fault, Made, Node, Op, Predicate, Type, boxed, fault, made};
 use crate::builtins::{Builtin, Shape};
 
 impl Checker<'_> {
-    pub(super) fn builtin(
-        &mut self,
-        function: Builtin,
-        args: &[Node],
-        predicate: Option<&Node>,
-        offset: u32,
-    ) -> Result<(Op, Type), Fault> {
+    pub(super) fn builtin(&mut self, function: Builtin, args: &[Node], predicate: Option<&Node>, offset: u32) -> Made {
         let name = function.name();
         // A variable of the same name hides the function.
         if let Some((_, ty)) = self.schema.env.get(name) {
@@ -28,13 +22,13 @@ impl Checker<'_> {
             }
             let (args, types) = self.nodes(args)?;
             let result = Signature { function, args: &args, types: &types }.result()?;
-            return Ok((Op::Builtin { function, args, predicate: None }, result));
+            return made(Op::Builtin { function, args, predicate: None }, result);
         }
         self.over_list(function, args, predicate)
     }
 
     /// The functions with a predicate.
-    fn over_list(&mut self, function: Builtin, args: &[Node], predicate: Option<&Node>) -> Result<(Op, Type), Fault> {
+    fn over_list(&mut self, function: Builtin, args: &[Node], predicate: Option<&Node>) -> Made {
         let name = function.name();
         let (args, types) = self.nodes(args)?;
         let (Some(list), Some(list_type)) = (args.first(), types.first()) else {
@@ -50,7 +44,7 @@ impl Checker<'_> {
         if let Some(predicate) = predicate {
             let reduces = function == Builtin::Reduce;
             self.predicates.push(Predicate { element: element.clone(), reduces });
-            let (expr, ty) = self.node(predicate)?;
+            let (expr, ty) = *self.node(predicate)?;
             self.predicates.pop();
             let wants_bool =
                 !matches!(function, Builtin::Map | Builtin::Sum | Builtin::GroupBy | Builtin::SortBy | Builtin::Reduce);
@@ -80,7 +74,6 @@ impl Checker<'_> {
                     _ => return fault(list.offset, format!("cannot sum {summed}")),
                 }
             }
-            Builtin::GroupBy => element.list().map(),
             _ => Type::Any,
         };
         if let (Builtin::SortBy, Some(order), Some(ty)) = (function, args.get(1), types.get(1))
@@ -89,7 +82,7 @@ impl Checker<'_> {
         {
             return fault(order.offset, format!("invalid argument for {name} (type {ty})"));
         }
-        Ok((Op::Builtin { function, args, predicate: checked }, result))
+        made(Op::Builtin { function, args, predicate: checked }, result)
     }
 }
 
@@ -105,7 +98,7 @@ impl Signature<'_> {
     }
 
     /// The argument must be open or pass the test.
-    fn want(&self, n: usize, test: impl Fn(&Type) -> bool) -> Result<(), Fault> {
+    fn want(&self, n: usize, test: impl Fn(&Type) -> bool) -> Result<(), Box<Fault>> {
         match (self.args.get(n), self.types.get(n)) {
             (Some(arg), Some(ty)) if !ty.is_open() && !test(ty.plain()) => {
                 fault(arg.offset, format!("invalid argument for {} (type {ty})", self.function.name()))
@@ -115,7 +108,7 @@ impl Signature<'_> {
     }
 
     /// The arguments from `n` on must be of that very type.
-    fn want_all(&self, from: usize, expected: &Type) -> Result<(), Fault> {
+    fn want_all(&self, from: usize, expected: &Type) -> Result<(), Box<Fault>> {
         for (arg, ty) in self.args.iter().zip(self.types).skip(from) {
             if !ty.is_open() && ty.pointed() != expected {
                 let name = self.function.name();
@@ -126,7 +119,7 @@ impl Signature<'_> {
     }
 
     /// The type of the elements of the first argument, which must be a list.
-    fn element(&self) -> Result<Type, Fault> {
+    fn element(&self) -> Result<Type, Box<Fault>> {
         self.want(0, |ty| matches!(ty, Type::List(_)))?;
         Ok(match self.first() {
             Type::List(item) => (**item).clone(),
@@ -134,7 +127,7 @@ impl Signature<'_> {
         })
     }
 
-    fn map_value(&self) -> Result<Type, Fault> {
+    fn map_value(&self) -> Result<Type, Box<Fault>> {
         self.want(0, |ty| matches!(ty, Type::Map(_)))?;
         Ok(match self.first() {
             Type::Map(item) => (**item).clone(),
@@ -142,11 +135,11 @@ impl Signature<'_> {
         })
     }
 
-    fn number(&self) -> Result<(), Fault> {
+    fn number(&self) -> Result<(), Box<Fault>> {
         self.want(0, |ty| matches!(ty, Type::Int | Type::Float))
     }
 
-    fn result(&self) -> Result<Type, Fault> {
+    fn result(&self) -> Result<Type, Box<Fault>> {
         use Builtin as B;
         Ok(match self.function {
             B::Len => {

@@ -1,30 +1,30 @@
 //! Which operands the infix operators take, and which conversions they imply.
 
-use super::{Checker, Expr, Fault, Node, Op, Type, boxed, fault};
-use crate::ast::{Binary, Logic};
+use super::{Checker, Expr, Fault, Made, Node, Op, Type, boxed, fault, made};
+use crate::ast::{Binary, Logic, Operand};
 use crate::pattern::Pattern;
 use crate::plan::Comparison;
 
 impl Checker<'_> {
-    pub(super) fn logic(&mut self, op: Logic, operands: &[(u32, Node)]) -> Result<(Op, Type), Fault> {
+    pub(super) fn logic(&mut self, op: Logic, operands: &[Operand]) -> Made {
         let mut checked = Vec::with_capacity(operands.len());
         let mut left = Type::Bool;
-        for (n, (offset, operand)) in operands.iter().enumerate() {
-            let (expr, ty) = self.node(operand)?;
+        for (n, Operand { operator, node }) in operands.iter().enumerate() {
+            let (expr, ty) = *self.node(node)?;
             let is_bool = |ty: &Type| ty.is_open() || *ty.plain() == Type::Bool;
             if n > 0 && !(is_bool(&left) && is_bool(&ty)) {
                 let message = format!("invalid operation: {} (mismatched types {left} and {ty})", op.symbol());
-                return fault(*offset, message);
+                return fault(*operator, message);
             }
             left = if n > 0 { Type::Bool } else { ty };
             checked.push(expr);
         }
-        Ok((Op::Logic(op, checked), Type::Bool))
+        made(Op::Logic(op, checked), Type::Bool)
     }
 
-    pub(super) fn binary(&mut self, op: Binary, left: &Node, right: &Node, offset: u32) -> Result<(Op, Type), Fault> {
-        let (left, l) = self.node(left)?;
-        let (right, r) = self.node(right)?;
+    pub(super) fn binary(&mut self, op: Binary, left: &Node, right: &Node, offset: u32) -> Made {
+        let (left, l) = *self.node(left)?;
+        let (right, r) = *self.node(right)?;
         let mismatch = || {
             let message = format!("invalid operation: {} (mismatched types {l} and {r})", op.symbol());
             Fault::new(offset, message)
@@ -44,16 +44,16 @@ impl Checker<'_> {
                     _ => None,
                 };
                 let comparison = Comparison { op, left, right, right_to_int, strict, with_nil };
-                return Ok((Op::Compare(Box::new(comparison)), Type::Bool));
+                return made(Op::Compare(Box::new(comparison)), Type::Bool);
             }
             Binary::In => {
                 is_in(&l, &r, offset)?.then_some(()).ok_or_else(mismatch)?;
                 if let Op::List(items) = right.op {
                     if items.iter().all(|item| item.op.is_constant()) {
-                        return Ok((Op::InConstants(boxed(left), items), Type::Bool));
+                        return made(Op::InConstants(boxed(left), items), Type::Bool);
                     }
                     let right = Expr { op: Op::List(items), offset: right.offset };
-                    return Ok((Op::Binary(op, Box::new((left, right))), Type::Bool));
+                    return made(Op::Binary(op, Box::new((left, right))), Type::Bool);
                 }
                 Type::Bool
             }
@@ -64,7 +64,7 @@ impl Checker<'_> {
                 }
                 if let (Binary::Matches, Op::Str(text)) = (op, &right.op) {
                     let pattern = Pattern::new(text).map_err(|message| Fault::new(offset, message))?;
-                    return Ok((Op::Matches(boxed(left), Box::new(pattern)), Type::Bool));
+                    return made(Op::Matches(boxed(left), Box::new(pattern)), Type::Bool);
                 }
                 Type::Bool
             }
@@ -79,7 +79,7 @@ impl Checker<'_> {
         if op == Binary::Modulo && matches!(right.op, Op::Int(0)) {
             return fault(offset, "integer divide by zero");
         }
-        Ok((Op::Binary(op, Box::new((left, right))), result))
+        made(Op::Binary(op, Box::new((left, right))), result)
     }
 }
 
@@ -145,7 +145,7 @@ fn comparable(op: Binary, l: &Type, r: &Type) -> bool {
 }
 
 /// Whether `l in r` is a question at all.
-fn is_in(l: &Type, r: &Type, offset: u32) -> Result<bool, Fault> {
+fn is_in(l: &Type, r: &Type, offset: u32) -> Result<bool, Box<Fault>> {
     if r.is_open() {
         return Ok(true);
     }

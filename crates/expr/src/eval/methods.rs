@@ -6,8 +6,8 @@ use crate::methods::Method;
 use crate::ops;
 use crate::schema::{MONTH, WEEKDAY};
 use crate::value::{Value, zero_time};
-use jiff::ZonedDateTime;
 use jiff::tz::TimeZone;
+use jiff::{Span, ZonedDateTime};
 use std::cmp::Ordering;
 
 type Done<'a> = Result<Value<'a>, Trouble>;
@@ -18,6 +18,7 @@ pub(super) fn call<'a>(target: &Value<'a>, method: Method, args: &[Value<'a>], f
         (Value::Duration(nanos), _) => of_duration(*nanos, method, args),
         (Value::Uuid(text) | Value::Named(_, text), Method::String) => Ok(Value::borrowed(text)),
         (Value::Code(code, value), Method::String) => Ok(Value::borrowed(code.text(*value))),
+        (Value::Zone(_), Method::String) => Ok(Value::text(target.print(fuel)?)),
         (Value::Nil, _) => failed(format!("cannot fetch {} from <nil>", method.name())),
         _ => no_method(target, method),
     }
@@ -63,6 +64,11 @@ fn of_time<'a>(at: &ZonedDateTime, method: Method, args: &[Value<'a>], fuel: &mu
         Method::Compare => int(compare(args)? as i64),
         Method::IsZero => Ok(Value::Bool(at.timestamp() == zero_time().timestamp())),
         Method::Add => ops::shift(at, duration(args)?),
+        Method::AddDate => add_date(at, args),
+        Method::In => match args.first() {
+            Some(Value::Zone(zone)) => Ok(Value::Time(Box::new(at.with_time_zone(zone.clone())))),
+            other => failed(format!("cannot use {} as a time zone", other.unwrap_or(&Value::Nil).type_name())),
+        },
         Method::Sub => Ok(Value::Duration(ops::between(at, time(args)?))),
         Method::UTC => Ok(Value::time(at.timestamp())),
         Method::Format => {
@@ -72,6 +78,23 @@ fn of_time<'a>(at: &ZonedDateTime, method: Method, args: &[Value<'a>], fuel: &mu
         }
         Method::String => Ok(Value::text(Value::Time(Box::new(at.clone())).print(fuel)?)),
         _ => no_method(&Value::Time(Box::new(at.clone())), method),
+    }
+}
+
+/// Years, months and days later; a day that the month lacks runs over into the next, as in Go.
+fn add_date<'a>(at: &ZonedDateTime, args: &[Value<'a>]) -> Done<'a> {
+    let part = |n: usize| args.get(n).and_then(ops::whole).and_then(|part| i32::try_from(part).ok());
+    let later = || {
+        let months = part(0)?.checked_mul(12)?.checked_add(part(1)?)?;
+        let first = at.datetime().with().day(1).build().ok()?;
+        let days = part(2)?.checked_add(i32::from(at.day()) - 1)?;
+        let month = first.checked_add(Span::new().try_months(months).ok()?).ok()?;
+        let date = month.checked_add(Span::new().try_days(days).ok()?).ok()?;
+        date.to_zoned_datetime(at.time_zone().clone()).ok()
+    };
+    match later() {
+        Some(at) => Ok(Value::Time(Box::new(at))),
+        None => failed("time is out of range"),
     }
 }
 

@@ -135,12 +135,7 @@ impl<'a> Machine<'a> {
     fn group(&mut self, list: &List<'a>, keys: Vec<Value<'a>>, offset: u32) -> Run<Value<'a>> {
         let mut groups: BTreeMap<Key, Vec<Value<'a>>> = BTreeMap::new();
         for (at, key) in keys.iter().enumerate() {
-            let key = match (key, ops::whole(key)) {
-                (Value::Nil, _) => Key::Nil,
-                (Value::Bool(value), _) => Key::Bool(*value),
-                (_, Some(value)) => Key::Int(value),
-                (other, None) => Key::Text(other.print(&mut self.fuel).at(offset)?),
-            };
+            let key = ops::key(key, &mut self.fuel).at(offset)?;
             groups.entry(key).or_default().push(list.get(at).at(offset)?);
         }
         let mut entries = BTreeMap::new();

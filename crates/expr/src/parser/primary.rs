@@ -18,7 +18,7 @@ impl Parser {
         let offset = self.offset();
         self.advance();
         let operand = self.nested(|p| p.operators(op.precedence()))?;
-        self.node(Kind::Unary(op, Box::new(operand)), offset)
+        self.node(Kind::Unary(op, operand), offset)
     }
 
     fn primary(&mut self) -> Parsed {
@@ -91,7 +91,7 @@ impl Parser {
     fn list(&mut self, end: char) -> Parsed<Vec<Node>> {
         let mut items = Vec::new();
         while !self.eat_bracket(end) {
-            items.push(self.expression()?);
+            items.push(*self.expression()?);
             if !self.eat_op(",") {
                 self.expect_bracket(end)?;
                 break;
@@ -106,7 +106,7 @@ impl Parser {
         while !self.eat_bracket('}') {
             let key = self.map_key()?;
             self.expect_op(":")?;
-            pairs.push((key, self.expression()?));
+            pairs.push((*key, *self.expression()?));
             if !self.eat_op(",") {
                 self.expect_bracket('}')?;
                 break;
@@ -124,7 +124,7 @@ impl Parser {
             TokenKind::Float(value) => value.to_string(),
             TokenKind::Bracket('(') => {
                 self.advance();
-                let key = self.expression()?;
+                let key = self.sequence()?;
                 self.expect_bracket(')')?;
                 return Ok(key);
             }
@@ -141,7 +141,7 @@ impl Parser {
     }
 
     /// `name(…)`, the parenthesis being the current token; `piped` is the first argument of a pipe.
-    pub(super) fn call(&mut self, name: String, offset: u32, piped: Option<Node>) -> Parsed {
+    pub(super) fn call(&mut self, name: String, offset: u32, piped: Option<Box<Node>>) -> Parsed {
         self.advance();
         let function = Builtin::by_name(&name);
         let extra = match function.map(Builtin::shape) {
@@ -150,9 +150,9 @@ impl Parser {
             Some(Shape::Plain(..)) | None => {
                 let callee = match function {
                     Some(_) => None,
-                    None => Some(Box::new(self.node(Kind::Name(name), offset)?)),
+                    None => Some(self.node(Kind::Name(name), offset)?),
                 };
-                let mut args: Vec<Node> = piped.into_iter().collect();
+                let mut args: Vec<Node> = piped.into_iter().map(|node| *node).collect();
                 args.extend(self.list(')')?);
                 return match (function, callee) {
                     (Some(function), _) => self.node(Kind::Builtin { function, args, predicate: None }, offset),
@@ -163,18 +163,18 @@ impl Parser {
         };
         let Some(function) = function else { return self.unexpected() };
         let was_piped = piped.is_some();
-        let mut args = vec![piped.map_or_else(|| self.expression(), Ok)?];
+        let mut args = vec![*piped.map_or_else(|| self.expression(), Ok)?];
         let mut predicate = None;
         let mut more = (was_piped || self.eat_op(",")) && !self.at_bracket(')');
         if more {
-            predicate = Some(Box::new(self.predicate()?));
+            predicate = Some(self.predicate()?);
             more = self.eat_op(",") && !self.at_bracket(')');
         } else if extra.is_some() {
             return self.unexpected();
         }
         for _ in 0..extra.unwrap_or(0) {
             if more {
-                args.push(self.expression()?);
+                args.push(*self.expression()?);
                 more = self.eat_op(",") && !self.at_bracket(')');
             }
         }
@@ -190,7 +190,7 @@ impl Parser {
     }
 
     /// Member access, indexing, slicing and method calls after `node`.
-    pub(super) fn postfix(&mut self, mut node: Node) -> Parsed {
+    pub(super) fn postfix(&mut self, mut node: Box<Node>) -> Parsed {
         let mut chained = false;
         loop {
             let offset = self.offset();
@@ -205,16 +205,16 @@ impl Parser {
                 let called = node.offset;
                 self.advance();
                 let args = self.nested(|p| p.list(')'))?;
-                node = self.node(Kind::Call(Box::new(node), args), called)?;
+                node = self.node(Kind::Call(node, args), called)?;
             } else if chained {
-                return self.node(Kind::Chain(Box::new(node)), offset);
+                return self.node(Kind::Chain(node), offset);
             } else {
                 return Ok(node);
             }
         }
     }
 
-    fn member(&mut self, target: Node, optional: bool) -> Parsed {
+    fn member(&mut self, target: Box<Node>, optional: bool) -> Parsed {
         let offset = self.offset();
         let name = match self.peek().clone() {
             TokenKind::Name(name) => name,
@@ -222,18 +222,17 @@ impl Parser {
             _ => return self.unexpected(),
         };
         self.advance();
-        let property = Box::new(self.node(Kind::Str(name), offset)?);
-        self.node(Kind::Member { target: Box::new(target), property, optional }, offset)
+        let property = self.node(Kind::Str(name), offset)?;
+        self.node(Kind::Member { target, property, optional }, offset)
     }
 
     /// `[i]` or `[a:b]`, the bracket being the current token.
-    fn index(&mut self, target: Node, optional: bool) -> Parsed {
+    fn index(&mut self, target: Box<Node>, optional: bool) -> Parsed {
         let offset = self.offset();
         self.advance();
-        let target = Box::new(target);
-        let from = if self.at_op(":") { None } else { Some(Box::new(self.expression()?)) };
+        let from = if self.at_op(":") { None } else { Some(self.expression()?) };
         if self.eat_op(":") {
-            let to = if self.at_bracket(']') { None } else { Some(Box::new(self.expression()?)) };
+            let to = if self.at_bracket(']') { None } else { Some(self.expression()?) };
             self.expect_bracket(']')?;
             return self.node(Kind::Slice { target, from, to }, offset);
         }

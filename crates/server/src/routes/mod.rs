@@ -23,7 +23,10 @@ use crate::{
     access::{Access, CREATE, DELETE, EDIT, Permission, Routes, VIEW},
     path,
 };
-use axum::{Router, middleware::{from_fn, from_fn_with_state}};
+use axum::{
+    Router,
+    middleware::{from_fn, from_fn_with_state},
+};
 use utoipa::OpenApi as _;
 use utoipa_axum::routes;
 

@@ -14,6 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use muster_api::system::ServerInfo;
+use muster_engine::Error;
 
 /// API versions; browsers are sent to the console.
 #[utoipa::path(get, path = "/", tag = "root", responses((status = 200, body = Vec<String>)))]
@@ -50,10 +51,17 @@ pub async fn os() -> ApiError {
     ApiError::bad_request("System isn't running IncusOS")
 }
 
-/// Only while a certificate is being fetched by HTTP-01.
-#[utoipa::path(get, path = "/.well-known/acme-challenge/{token}", tag = "root", params(("token" = String, Path)), responses((status = 404)))]
-pub async fn acme_challenge() -> Response {
-    not_found().await
+/// Only while a certificate is being fetched by HTTP-01, which this version does not do.
+#[utoipa::path(get, path = "/.well-known/acme-challenge/{token}", tag = "root", params(("token" = String, Path)), responses((status = 404), (status = 500)))]
+pub async fn acme_challenge(State(app): State<App>) -> Response {
+    let acme = app.engine.settings().security.acme.clone().with_defaults();
+    if acme.challenge != "HTTP-01" {
+        return not_found().await;
+    }
+    if acme.domain.is_empty() {
+        return ApiError::from(Error::Internal("ACME domain is not configured".into())).into_response();
+    }
+    ApiError::not_offered("this version does not fetch certificates").into_response()
 }
 
 /// Without a configured issuer there is nobody to log in at: an empty answer, as the reference gives.

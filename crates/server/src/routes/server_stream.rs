@@ -19,7 +19,8 @@ use tokio::sync::mpsc;
 /// Rows read at once.
 const PAGE: i64 = 200;
 /// The envelope around the list, as `serde` writes it.
-const HEAD: &str = r#"{"type":"sync","status":"Success","status_code":200,"operation":"","error_code":0,"error":"","metadata":["#;
+const HEAD: &str =
+    r#"{"type":"sync","status":"Success","status_code":200,"operation":"","error_code":0,"error":"","metadata":["#;
 const TAIL: &str = "]}\n";
 
 struct Pages {
@@ -74,7 +75,8 @@ pub async fn objects(
             }
         }
     });
-    let stream = futures_util::stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) });
+    let stream =
+        futures_util::stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) });
     Ok(respond(Body::from_stream(stream)))
 }
 

@@ -17,7 +17,7 @@ use axum::{
 use muster_api::provisioning::seed::{TokenImagePost, TokenSeed, TokenSeedPost, TokenSeedPut};
 use muster_engine::{
     Error,
-    services::{token, token_seed, update},
+    services::{image as prepared_image, token, token_seed, update},
 };
 use uuid::Uuid;
 
@@ -72,12 +72,15 @@ pub async fn get(
 ) -> Result<Response, ApiError> {
     let (seed, generation) = token_seed::get(&app.engine, uuid, name).await?;
     if !seed.public && !caller.trusted() {
-        return Err(ApiError::forbidden("the seed is not public: User does not have entitlement \"can_view\" on object \"server:operations-center\""));
+        return Err(ApiError::forbidden(
+            "the seed is not public: User does not have entitlement \"can_view\" on object \"server:operations-center\"",
+        ));
     }
     if params.get("type").is_empty() {
         return Ok(Tagged(tag(&seed, generation), seed).into_response());
     }
-    image(&app, params.get("type"), params.get("architecture"), &app.engine.settings().updates.updates_default_channel).await
+    image(&app, params.get("type"), params.get("architecture"), &app.engine.settings().updates.updates_default_channel)
+        .await
 }
 
 /// Replaces a seed.
@@ -111,28 +114,39 @@ pub async fn delete(
     Ok(Empty)
 }
 
-/// Prepares an image. Checks what was asked for; this version has no images to make one of.
+/// Where a prepared image is fetched.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+pub struct PreparedImage {
+    image: String,
+}
+
+/// Prepares an image: good for one download within five minutes.
 #[utoipa::path(post, path = "/1.0/provisioning/tokens/{uuid}/image", tag = "tokens",
-    params(("uuid" = Uuid, Path)), request_body = TokenImagePost, responses((status = 400), (status = 404)))]
+    params(("uuid" = Uuid, Path)), request_body = TokenImagePost, responses((status = 201, body = PreparedImage), (status = 400), (status = 404)))]
 pub async fn prepare(
     State(app): State<App>,
     PathUuid(uuid): PathUuid,
     Strict(post): Strict<TokenImagePost>,
-) -> Result<Response, ApiError> {
+) -> Result<Created<PreparedImage>, ApiError> {
     check(&post.image_type, &post.architecture)?;
-    let (token, _) = token::get(&app.engine, uuid).await?;
-    image(&app, &post.image_type, &post.architecture, &token.channel).await
+    token::get(&app.engine, uuid).await?;
+    let id = prepared_image::prepare(&app.engine, uuid, &post.image_type, &post.architecture);
+    let image = format!("/1.0/provisioning/tokens/{uuid}/image/{id}");
+    // The reference's Location names a path that does not exist; clients take the one in the body.
+    Ok(Created(format!("/1.0/provisioning/tokens/image/{id}"), PreparedImage { image }))
 }
 
-/// A prepared image: none can be.
+/// A prepared image.
 #[utoipa::path(get, path = "/1.0/provisioning/tokens/{uuid}/image/{image}", tag = "tokens",
-    params(("uuid" = Uuid, Path), ("image" = Uuid, Path)), responses((status = 404)))]
+    params(("uuid" = Uuid, Path), ("image" = Uuid, Path)), responses((status = 400), (status = 404)))]
 pub async fn prepared(
-    PathUuid(_): PathUuid,
+    State(app): State<App>,
+    PathUuid(uuid): PathUuid,
     axum::extract::Path((_, image)): axum::extract::Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let image = crate::params::uuid(&image)?;
-    Err(Error::NotFound(format!("prepared image {image}")).into())
+    let wanted = prepared_image::prepared(&app.engine, uuid, crate::params::uuid(&image)?)?;
+    let (token, _) = token::get(&app.engine, uuid).await?;
+    self::image(&app, &wanted.kind, &wanted.architecture, &token.channel).await
 }
 
 fn check(kind: &str, architecture: &str) -> Result<(), ApiError> {
@@ -149,7 +163,10 @@ async fn image(app: &App, kind: &str, architecture: &str, channel: &str) -> Resu
     check(kind, architecture)?;
     let ready = update::in_channel(&app.engine, channel.to_owned()).await?;
     match ready.iter().find(|u| u.update_status == "ready") {
-        None => Err(Error::NotFound(format!("no update is ready in channel {channel:?}, so there is no image to seed")).into()),
+        None => {
+            Err(Error::NotFound(format!("no update is ready in channel {channel:?}, so there is no image to seed"))
+                .into())
+        }
         Some(_) => Err(ApiError::not_offered("this version keeps no update files, so it cannot make images")),
     }
 }

@@ -88,7 +88,10 @@ pub async fn delete(
 /// What a machine needs to register. The token need not exist.
 #[utoipa::path(get, path = "/1.0/provisioning/tokens/{uuid}/provider-config", tag = "tokens",
     params(("uuid" = Uuid, Path)), responses((status = 200, body = ProviderConfig)))]
-pub async fn provider_config(State(app): State<App>, PathUuid(uuid): PathUuid) -> Result<Tagged<ProviderConfig>, ApiError> {
+pub async fn provider_config(
+    State(app): State<App>,
+    PathUuid(uuid): PathUuid,
+) -> Result<Tagged<ProviderConfig>, ApiError> {
     let config = token::provider_config(&app.engine, uuid)?;
     let text = serde_json::to_string(&config).unwrap_or_default();
     Ok(Tagged(etag("provider-config", &text, 0), config))

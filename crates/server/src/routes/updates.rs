@@ -36,7 +36,8 @@ pub async fn list(State(app): State<App>, params: Params) -> Result<Response, Ap
         Sync(updates).into_response()
     } else {
         updates.sort_by_key(|u| u.uuid);
-        Sync(updates.iter().map(|u| format!("/1.0/provisioning/updates/{}", u.uuid)).collect::<Vec<_>>()).into_response()
+        Sync(updates.iter().map(|u| format!("/1.0/provisioning/updates/{}", u.uuid)).collect::<Vec<_>>())
+            .into_response()
     })
 }
 

@@ -12,8 +12,8 @@ pub struct Machine {
     pub id: String,
     /// Its lifecycle state.
     pub lifecycle: String,
-    /// The operation that is at work on it.
-    pub operation_id: Option<String>,
+    /// The operation that owns it (kind, method, phase), as JSON.
+    pub operation: Option<String>,
     /// State of its install media.
     pub media: String,
     /// Serial number, unique together with the vendor.
@@ -46,14 +46,14 @@ pub struct Machine {
     pub generation: i64,
 }
 
-const COLUMNS: &str = "id, lifecycle, operation_id, media, serial, chassis_vendor, system_uuid, machine_id, bmc_mac, \
+const COLUMNS: &str = "id, lifecycle, operation, media, serial, chassis_vendor, system_uuid, machine_id, bmc_mac, \
                        allocation, reservation, type_label, flags, alerts, inventory, successor_of, created_at, generation";
 
 fn from_row(row: &Row) -> Result<Machine> {
     Ok(Machine {
         id: row.text(0)?,
         lifecycle: row.text(1)?,
-        operation_id: row.opt_text(2)?,
+        operation: row.opt_text(2)?,
         media: row.text(3)?,
         serial: row.opt_text(4)?,
         chassis_vendor: row.opt_text(5)?,
@@ -82,7 +82,7 @@ pub fn insert(tx: &mut Tx, machine: &Machine) -> Result<()> {
         params![
             &machine.id,
             &machine.lifecycle,
-            &machine.operation_id,
+            &machine.operation,
             &machine.media,
             &machine.serial,
             &machine.chassis_vendor,
@@ -150,17 +150,26 @@ pub fn find_by_identity(tx: &mut Tx, identity: &Identity) -> Result<Vec<Machine>
     tx.query(&sql, values, from_row)
 }
 
+/// The newest tombstone of the same hardware.
+pub fn find_decommissioned(tx: &mut Tx, identity: &Identity) -> Result<Option<Machine>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM machines WHERE lifecycle = 'decommissioned' AND (system_uuid = $1 OR machine_id = $2) \
+         ORDER BY created_at DESC, id DESC LIMIT 1"
+    );
+    tx.query_opt(&sql, params![&identity.system_uuid, &identity.machine_id], from_row)
+}
+
 /// Writes a machine as it was read and changed, if nobody has changed it since (`machine.generation`). Answers the new
 /// generation.
 pub fn update(tx: &mut Tx, machine: &Machine) -> Result<i64> {
-    let sql = "UPDATE machines SET lifecycle = $2, operation_id = $3, media = $4, serial = $5, chassis_vendor = $6, \
+    let sql = "UPDATE machines SET lifecycle = $2, operation = $3, media = $4, serial = $5, chassis_vendor = $6, \
                system_uuid = $7, machine_id = $8, bmc_mac = $9, allocation = $10, reservation = $11, type_label = $12, \
                flags = $13, alerts = $14, inventory = $15, successor_of = $16, generation = generation + 1 \
                WHERE id = $1 AND generation = $17 RETURNING generation";
     let values = params![
         &machine.id,
         &machine.lifecycle,
-        &machine.operation_id,
+        &machine.operation,
         &machine.media,
         &machine.serial,
         &machine.chassis_vendor,

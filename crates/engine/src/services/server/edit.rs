@@ -6,7 +6,7 @@ use muster_api::provisioning::{
     server::{BmcConfig, MASK, ServerPost, ServerPut},
     status::{ServerStatus, ServerType, StatusDetail},
 };
-use muster_domain::server::enrolment::Enrolment;
+use muster_domain::{machine::Command, server::enrolment::Enrolment};
 use muster_store::{
     Secret, StoreError,
     tables::servers::{self, Server as ServerRow},
@@ -32,11 +32,10 @@ pub async fn pre_register(engine: &Engine, actor: &Actor, post: ServerPost) -> R
     engine
         .store()
         .write(move |tx| {
-            let birth = machine::Birth { id: &machine_id, system_uuid: None, machine_id: None };
-            let machine_id = machine::registering(tx, &birth, &actor.0, now.micros())?;
+            machine::pre_register(tx, &machine_id, false, &actor.0, now.micros())?;
             let mut row = ServerRow {
                 id: server_id.clone(),
-                machine_id,
+                machine_id: machine_id.clone(),
                 name: post.name.clone(),
                 server_type: ServerType::Unknown.as_str().into(),
                 public_connection_url: post.public_connection_url.clone(),
@@ -111,7 +110,13 @@ pub async fn update(
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::Invalid`], [`Error::Constraint`], [`Error::Stale`].
-pub async fn rename(engine: &Engine, actor: &Actor, name: &str, new: String, expected: Option<i64>) -> Result<(), Error> {
+pub async fn rename(
+    engine: &Engine,
+    actor: &Actor,
+    name: &str,
+    new: String,
+    expected: Option<i64>,
+) -> Result<(), Error> {
     check::name(&new)?;
     if new == name {
         return Err(Error::Invalid("Invalid server, the new name is the old one".into()));
@@ -124,7 +129,10 @@ pub async fn rename(engine: &Engine, actor: &Actor, name: &str, new: String, exp
     let (wanted, actor) = (name.to_owned(), actor.clone());
     let done = engine.store().write(move |tx| {
         servers::rename(tx, &wanted, &new, expected, now)?;
-        let entry = audit::Entry { to_state: Some(new.clone()), ..audit::entry(now, &actor, "server.rename", "server", &wanted) };
+        let entry = audit::Entry {
+            to_state: Some(new.clone()),
+            ..audit::entry(now, &actor, "server.rename", "server", &wanted)
+        };
         audit::append(tx, &entry)
     });
     done.await.map_err(|e| named(e, name))
@@ -139,17 +147,17 @@ pub async fn delete(engine: &Engine, actor: &Actor, name: &str) -> Result<(), Er
     let (wanted, actor) = (name.to_owned(), actor.clone());
     let gone = engine.store().write(move |tx| {
         let row = servers::get_by_name(tx, &wanted)?.ok_or(StoreError::NotFound)?;
-        if row.cluster.is_some() {
-            return Ok(None);
+        if let Err(refusal) = machine::command(tx, &row, &Command::DeleteServer, &actor.0, "server deleted", now)? {
+            return Ok(Err(refusal));
         }
         servers::delete(tx, &row.id)?;
-        machine::decommission(tx, &row.machine_id, &actor.0, now)?;
         audit::append(tx, &audit::entry(now, &actor, "server.delete", "server", &wanted))?;
-        Ok(Some(row.id))
+        Ok(Ok(row.id))
     });
     match gone.await.map_err(|e| named(e, name))? {
-        None => Err(Error::Internal(format!("server {name:?} is a member of a cluster; take it out of the cluster first"))),
-        Some(id) => {
+        // The reference answers 500 for a member of a cluster.
+        Err(refusal) => Err(Error::Internal(format!("server {name:?} cannot be deleted: {refusal}"))),
+        Ok(id) => {
             engine.forget_machine(&id);
             Ok(())
         }
@@ -169,7 +177,8 @@ fn put_bmc(row: &mut ServerRow, bmc: &BmcConfig) -> Option<Option<Secret>> {
 }
 
 fn same_bmc(bmc: &BmcConfig, row: &ServerRow) -> bool {
-    BmcConfig { auto_pin_certificate: false, ..bmc.clone() } == BmcConfig { auto_pin_certificate: false, ..view::bmc(row) }
+    BmcConfig { auto_pin_certificate: false, ..bmc.clone() }
+        == BmcConfig { auto_pin_certificate: false, ..view::bmc(row) }
 }
 
 /// The reference tests the connection before it stores; this version has no Redfish client, so it cannot vouch for one.

@@ -2,7 +2,11 @@
 //! do not replace the certificate of a server that answers.
 
 use super::{check, tracking, view};
-use crate::{Engine, Error, machine, services::audit};
+use crate::{
+    Engine, Error,
+    machine::{self, Registered},
+    services::audit,
+};
 use jiff::Timestamp;
 use muster_api::{
     provisioning::{
@@ -126,8 +130,10 @@ impl Newcomer {
         system_uuid: Option<String>,
         machine_key: Option<String>,
     ) -> Result<Outcome, StoreError> {
-        let machine = machine::Birth { id: &self.machine_id, system_uuid: system_uuid.as_deref(), machine_id: machine_key.as_deref() };
-        let machine_id = machine::registering(tx, &machine, &self.actor(), self.now.micros())?;
+        let machine_id = match self.machine(tx, None, false, system_uuid.as_deref(), machine_key.as_deref())? {
+            Registered::Machine(id) => id,
+            Registered::Refused(refusal) => return Ok(Outcome::Refused(Error::NotAuthorized(refusal.to_string()))),
+        };
         let mut row = ServerRow {
             id: self.server_id.clone(),
             machine_id,
@@ -162,6 +168,14 @@ impl Newcomer {
         if !same && (alive || row.cluster.is_some()) {
             return Ok(Outcome::Takeover { id: row.id, name: row.name });
         }
+        let ids = (row.system_uuid.clone(), row.machine_key.clone());
+        match self.machine(tx, Some(&row), same, ids.0.as_deref(), ids.1.as_deref())? {
+            Registered::Machine(id) => row.machine_id = id,
+            Registered::Refused(refusal) if refusal.is_alert() => {
+                return Ok(Outcome::Takeover { id: row.id, name: row.name });
+            }
+            Registered::Refused(refusal) => return Ok(Outcome::Refused(Error::NotAuthorized(refusal.to_string()))),
+        }
         let action = if same { "server.register-again" } else { "server.register" };
         row.connection_url.clone_from(&self.post.connection_url);
         row.certificate = Some(self.certificate.clone());
@@ -176,6 +190,18 @@ impl Newcomer {
         servers::update_observation(tx, &row.id, row.observed, &observation)?;
         audit::append(tx, &audit::by(self.now.micros(), &self.actor(), action, "server", &row.name))?;
         Ok(Outcome::Registered(row.id))
+    }
+
+    fn machine(
+        &self,
+        tx: &mut Tx<'_>,
+        server: Option<&ServerRow>,
+        same: bool,
+        system_uuid: Option<&str>,
+        machine_key: Option<&str>,
+    ) -> Result<Registered, StoreError> {
+        let identity = machine::identity(system_uuid, machine_key);
+        machine::register(tx, &identity, server, same, &self.machine_id, &self.actor(), self.now.micros())
     }
 
     fn pending(&self) -> Enrolment {

@@ -31,7 +31,8 @@ pub async fn self_update(engine: &Engine, fingerprint: String, report: ServerSel
         }
         let mut observation = tracking::observation(&row, &step.enrolment);
         observation.connection_url = step.takes_url.then(|| row.connection_url.clone());
-        observation.version_data = observation.version_data.or_else(|| step.reboot_done.then(|| row.version_data.clone()));
+        observation.version_data =
+            observation.version_data.or_else(|| step.reboot_done.then(|| row.version_data.clone()));
         observation.last_updated = Some(now.micros());
         servers::update_observation(tx, &row.id, row.observed, &observation)?;
         if step.changed {

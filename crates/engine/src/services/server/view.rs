@@ -92,9 +92,11 @@ pub fn view(row: &ServerRow, channel: &ChannelIndex) -> Result<Server, Error> {
 pub fn document(row: &ServerRow, part: &str) -> Result<Box<RawValue>, Error> {
     let documents: std::collections::HashMap<String, Box<RawValue>> = serde_json::from_str(&row.os_data)
         .map_err(|_| Error::Internal(format!("the stored server {:?} has broken os_data", row.name)))?;
-    documents.into_iter().find(|(k, _)| k == part).map(|(_, v)| v).ok_or_else(|| {
-        Error::Internal(format!("the stored server {:?} has no {part} document", row.name))
-    })
+    documents
+        .into_iter()
+        .find(|(k, _)| k == part)
+        .map(|(_, v)| v)
+        .ok_or_else(|| Error::Internal(format!("the stored server {:?} has no {part} document", row.name)))
 }
 
 /// Management controller access with its password masked.

@@ -1,0 +1,98 @@
+//! A daemon without listeners (requests go straight to its router), or with a TLS listener on loopback.
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, StatusCode},
+};
+use http_body_util::BodyExt;
+use muster_clients::tls::{Curve, Identity, Kind};
+use muster_engine::{Engine, clock::Clock};
+use muster_server::{
+    App, Permission, build,
+    listen::{Peer, ServerCertificate, TcpListeners, Tls},
+};
+use muster_store::Store;
+use serde_json::Value;
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+pub struct Bench {
+    pub engine: Engine,
+    pub router: Router,
+    pub openapi: utoipa::openapi::OpenApi,
+    pub table: Vec<Permission>,
+    certificate: Arc<ServerCertificate>,
+    pub shutdown: CancellationToken,
+    _directory: TempDir,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Who {
+    Unix,
+    Stranger,
+}
+
+impl Bench {
+    pub async fn new(store: Store) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_owned();
+        let engine =
+            tokio::task::spawn_blocking(move || Engine::start(store, Clock::system(), path).unwrap()).await.unwrap();
+        let server = &engine.identities().server;
+        let certificate = Arc::new(ServerCertificate::new(&server.certificate_pem, &server.key_pem).unwrap());
+        let (router, openapi, table) = build(App::new(engine.clone(), certificate.clone()));
+        let shutdown = CancellationToken::new();
+        Self { engine, router, openapi, table, certificate, shutdown, _directory: directory }
+    }
+
+    /// Listens on loopback; answers the URL.
+    pub async fn listen(&self) -> (TcpListeners, String) {
+        let tls = Tls { certificate: self.certificate.clone(), trusted_proxies: Arc::default() };
+        let listeners = TcpListeners::new(tls, self.router.clone(), self.shutdown.clone());
+        listeners.set(Some("127.0.0.1:0".parse().unwrap())).await.unwrap();
+        let url = format!("https://{}", listeners.local_address().await.unwrap());
+        (listeners, url)
+    }
+
+    pub async fn ask(&self, who: Who, method: &str, path: &str, body: impl Into<Body>) -> (StatusCode, Value) {
+        let peer = match who {
+            Who::Unix => Peer::Unix,
+            Who::Stranger => {
+                let fingerprint = Some("ab".repeat(32));
+                Peer::Tcp { address: SocketAddr::from(([127, 0, 0, 1], 1)), leaf: None, fingerprint }
+            }
+        };
+        let request = Request::builder().method(method).uri(path).extension(peer).body(body.into()).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// A token for many; its UUID.
+    pub async fn token(&self, uses: i64) -> String {
+        let body = serde_json::json!({"uses_remaining": uses, "expire_at": "2099-01-01T00:00:00Z"}).to_string();
+        let request = Request::post("/1.0/provisioning/tokens").extension(Peer::Unix).body(Body::from(body)).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::CREATED);
+        response.headers()["location"].to_str().unwrap().rsplit('/').next().unwrap().to_owned()
+    }
+}
+
+/// A machine's own certificate.
+pub fn machine_identity(name: &str) -> Identity {
+    let kind = Kind::Machine { names: vec![name.into(), "127.0.0.1".into()] };
+    Identity::generate(&kind, Curve::P256, name, SystemTime::now()).unwrap()
+}
+
+/// Runs a test on a fresh daemon of each database.
+pub fn on_both<F: Future<Output = ()>>(test: impl Fn(Bench) -> F) {
+    muster_store::testing::stores(|test_store| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async { test(Bench::new(test_store.store.clone()).await).await });
+    });
+}

@@ -1,0 +1,140 @@
+//! Simulated machines over real TLS: from the token to ready, and what they cannot do.
+
+use crate::bench::{Bench, Who, machine_identity, on_both};
+use axum::http::StatusCode;
+use muster_clients::{
+    center::{Center, CenterError},
+    tls::Trust,
+};
+use muster_sim::fleet::{CenterOptions, Fleet, FleetOptions};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant, SystemTime};
+
+const SERVERS: &str = "/1.0/provisioning/servers";
+
+async fn servers(bench: &Bench) -> Vec<Value> {
+    let (_, list) = bench.ask(Who::Unix, "GET", &format!("{SERVERS}?recursion=1"), "").await;
+    list["metadata"].as_array().unwrap().clone()
+}
+
+async fn until_ready(bench: &Bench, count: usize) -> Vec<Value> {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let all = servers(bench).await;
+        if all.iter().filter(|s| s["server_status"] == "ready").count() == count {
+            return all;
+        }
+        assert!(Instant::now() < end, "not ready: {all:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn fleet(bench: &Bench, url: &str, count: usize) -> Fleet {
+    let mut options = FleetOptions::new(count, 1, SystemTime::now());
+    let certificate = bench.engine.identities().server.certificate_pem.clone();
+    options.center =
+        Some(CenterOptions { url: url.into(), certificate_pem: Some(certificate), token: bench.token(100).await });
+    Fleet::start(options).await.unwrap()
+}
+
+async fn post(bench: &Bench, url: &str, name: &str, token: &str, body: Value) -> Result<(), CenterError> {
+    let trust = Trust::pinned(&bench.engine.identities().server.certificate_pem).unwrap();
+    let center = Center::https(url, &trust, Some(&machine_identity(name))).unwrap();
+    center.call("POST".parse().unwrap(), &format!("{SERVERS}?token={token}"), Some(&body)).await.map(drop)
+}
+
+#[test]
+fn machines_register_become_ready_and_are_machines_of_the_pool() {
+    on_both(|bench: Bench| async move {
+        let (_listeners, url) = bench.listen().await;
+        let _fleet = fleet(&bench, &url, 3).await;
+        for server in until_ready(&bench, 3).await {
+            assert_eq!(server["server_type"], "incus", "{server}");
+            assert_eq!(server["update_status"], "up to date");
+            let text = server.to_string();
+            assert!(text.contains("********"), "recovery keys are masked");
+        }
+        let (_, audit) = bench.ask(Who::Unix, "GET", "/1.0/audit", "").await;
+        let edges: Vec<_> = audit["metadata"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|e| e["action"] == "machine.transition")
+            .map(|e| e["to"].as_str().unwrap().to_owned())
+            .collect();
+        for state in ["registering", "unavailable", "available"] {
+            assert_eq!(edges.iter().filter(|e| *e == state).count(), 3, "{edges:?}");
+        }
+        let (_, verdict) = bench.ask(Who::Unix, "POST", "/1.0/audit/:verify", "").await;
+        assert_eq!(verdict["metadata"]["intact"], true);
+        bench.engine.stop().await;
+    });
+}
+
+#[test]
+fn a_token_and_a_known_uuid_do_not_take_a_living_server_over() {
+    on_both(|bench: Bench| async move {
+        let (_listeners, url) = bench.listen().await;
+        let _fleet = fleet(&bench, &url, 1).await;
+        let victim = until_ready(&bench, 1).await.remove(0);
+        let token = bench.token(5).await;
+        let body =
+            json!({"name": "taker", "connection_url": "https://127.0.0.1:1", "system_uuid": victim["system_uuid"]});
+        let refused = post(&bench, &url, "taker", &token, body).await.unwrap_err();
+        assert!(matches!(refused, CenterError::Forbidden { .. }), "{refused:?}");
+        let after = servers(&bench).await.remove(0);
+        assert_eq!(
+            (&after["certificate"], &after["connection_url"]),
+            (&victim["certificate"], &victim["connection_url"])
+        );
+        let (_, left) = bench.ask(Who::Unix, "GET", &format!("/1.0/provisioning/tokens/{token}"), "").await;
+        assert_eq!(left["metadata"]["uses_remaining"], 5, "no use of the token is lost");
+        let (_, audit) = bench.ask(Who::Unix, "GET", "/1.0/audit", "").await;
+        assert!(audit.to_string().contains("registration.takeover"));
+        assert!(!audit.to_string().contains(&token), "the token is a secret");
+        bench.engine.stop().await;
+    });
+}
+
+#[test]
+fn a_token_for_four_serves_four_of_forty_at_once() {
+    on_both(|bench: Bench| async move {
+        let (_listeners, url) = bench.listen().await;
+        let token = bench.token(4).await;
+        let tries = (0..40).map(|n| {
+            let (bench, url, token) = (&bench, &url, &token);
+            async move {
+                let name = format!("m{n}");
+                let body =
+                    json!({"name": name, "connection_url": "https://127.0.0.1:1", "system_uuid": format!("u{n}")});
+                post(bench, url, &name, token, body).await.is_ok()
+            }
+        });
+        let won = futures_util::future::join_all(tries).await.into_iter().filter(|won| *won).count();
+        assert_eq!((won, servers(&bench).await.len()), (4, 4));
+        bench.engine.stop().await;
+    });
+}
+
+#[test]
+fn a_deleted_server_leaves_a_tombstone_and_comes_back_as_its_successor() {
+    on_both(|bench: Bench| async move {
+        let (_listeners, url) = bench.listen().await;
+        let token = bench.token(9).await;
+        let body = json!({"name": "m1", "connection_url": "https://127.0.0.1:1", "system_uuid": "U1"});
+        post(&bench, &url, "m1", &token, body.clone()).await.unwrap();
+        let (status, answer) = bench.ask(Who::Unix, "DELETE", &format!("{SERVERS}/m1"), "").await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        post(&bench, &url, "m1", &token, body).await.unwrap();
+        let lifecycles = bench
+            .engine
+            .store()
+            .read(|tx| muster_store::tables::machines::list(tx, &Default::default(), 100))
+            .await
+            .unwrap();
+        let mut states: Vec<_> = lifecycles.iter().map(|m| (m.lifecycle.as_str(), m.successor_of.is_some())).collect();
+        states.sort_unstable();
+        assert_eq!(states, [("decommissioned", false), ("registering", true)]);
+        bench.engine.stop().await;
+    });
+}

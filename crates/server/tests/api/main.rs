@@ -1,0 +1,9 @@
+//! The whole router in process, on both databases: permissions, hostile input, a simulated fleet.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::disallowed_methods, reason = "certificates of test machines are valid from now")]
+
+mod bench;
+mod fleet;
+mod hostile;
+mod permissions;
