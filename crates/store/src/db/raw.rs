@@ -40,7 +40,7 @@ impl Size {
 /// Runs one statement on SQLite.
 pub(super) fn sqlite(connection: &rusqlite::Connection, sql: &str) -> Result<Outcome, Stop> {
     let mut statement = connection.prepare(sql).map_err(|error| super::sqlite::driver(&error))?;
-    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     if columns.is_empty() {
         let affected = statement.execute([]).map_err(|error| super::sqlite::driver(&error))?;
         return Ok(Outcome { affected: affected as u64, ..Outcome::default() });
