@@ -50,7 +50,8 @@ impl From<starlark::Error> for ScriptletError {
                 let begin = span.resolve_span().begin;
                 Self::At { line: begin.line + 1, column: begin.column + 1, message }
             }
-            None => Self::Unplaced(message),
+            // Further lines of a limit's text explain the interpreter, not the program.
+            None => Self::Unplaced(message.lines().next().unwrap_or_default().to_owned()),
         }
     }
 }

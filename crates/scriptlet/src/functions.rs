@@ -192,6 +192,7 @@ fn reduced(text: &str) -> Result<String, FunctionError> {
     let (_, rest) = text.split_once("://").ok_or_else(refused)?;
     // The parser forgets an explicit 443 because it is the scheme's default: read the port here.
     let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or_default();
+    let authority = authority.rsplit('@').next().unwrap_or_default();
     let port = match authority.rsplit_once(':') {
         Some((_, digits)) if !digits.is_empty() && !digits.ends_with(']') => digits.parse().map_err(|_| refused())?,
         _ => DEFAULT_PORT,

@@ -25,7 +25,7 @@ pub const MAX_SOURCE_BYTES: usize = 64 * 1024;
 pub const MAX_NESTING: usize = 1000;
 
 /// Function calls plus loop rounds one run may take.
-pub const MAX_TICKS: u64 = 1_000_000;
+pub const MAX_TICKS: u64 = 200_000;
 
 /// Size one run's Starlark heap may reach, in bytes. It is looked at between operations only:
 /// one operation can exceed it (`"a" * 1000000000`), so the program stays an administrator's right.

@@ -6,13 +6,14 @@ use crate::{failure, program, run_body};
 
 #[test]
 fn endless_work_ends() {
-    for body in
-        ["for i in range(1000000000):\n  pass", "for a in range(100000):\n  for b in range(100000):\n    len([a, b])"]
+    for body in ["for i in range(1000000000):\n  pass", "for a in range(100000):\n  for b in range(100000):\n    pass"]
     {
         let text = failure(body);
-        assert!(text.contains("tick"), "{text}");
+        assert!(text.to_lowercase().contains("tick"), "{text}");
     }
-    assert!(validate("x = [1 for i in range(1000000000)]\n").is_err_and(|e| e.to_string().contains("tick")));
+    assert!(
+        validate("x = [1 for i in range(1000000000)]\n").is_err_and(|e| e.to_string().to_lowercase().contains("tick"))
+    );
 }
 
 #[test]
@@ -30,12 +31,12 @@ fn endless_recursion_ends() {
 #[test]
 fn growing_values_end() {
     for body in [
-        "l = [1]\nfor i in range(900000):\n  l = l + l[:1000]",
+        "l = []\nfor i in range(900000):\n  l.append([i] * 100)",
         "s = 'x'\nfor i in range(40):\n  s = s + s\n  for j in range(2000):\n    pass",
-        "l = []\nfor i in range(900000):\n  l.append('x' * 1000)",
+        "l = []\nfor i in range(900000):\n  l.append('x' * (1000 + i % 7))",
     ] {
         let text = failure(body);
-        assert!(text.contains("heap"), "{text}");
+        assert!(text.contains("Heap memory limit"), "{text}");
     }
 }
 
@@ -89,7 +90,7 @@ fn only_what_nests_is_counted() {
     let many = 3000;
     for body in [
         format!("x = [{}]", "'-(', ".repeat(many)),
-        format!("x = {}", "'('".repeat(1)) + &format!(" # {}", "(".repeat(many)),
+        format!("x = '(' # {}", "(".repeat(many)),
         format!("x = \"\"\"{}\"\"\"", "-\n(".repeat(many)),
         format!("x = '\\'{}'", "(".repeat(many)),
         "x = -1\n".repeat(many),

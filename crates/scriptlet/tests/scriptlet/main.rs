@@ -43,7 +43,7 @@ fn record() -> Value {
             "config": {"time": {"timezone": "UTC"}, "interfaces": [{"name": "eth0", "mtu": 9000}],
                        "proxy": {"servers": {"p": {"host": "proxy:1"}}}},
             "state": {"interfaces": {"eth0": {"addresses": ["192.0.2.1"], "members": null}}}}},
-        "hardware_data": {"cpu": {"total": 8, "load": 0.5}},
+        "hardware_data": {"cpu": {"total": 8, "usage": 0.5}},
     })
 }
 

@@ -28,7 +28,7 @@ fn structures_have_attributes_and_maps_are_dicts() {
         ("candidate.os_data.network.state.interfaces['eth0'].addresses", r#"["192.0.2.1"]"#),
         ("candidate.os_data.network.state.interfaces['eth0'].members", "{}"),
         ("candidate.properties.get('rack')", "7"),
-        ("candidate.hardware_data.cpu.load", "0.5"),
+        ("candidate.hardware_data.cpu.usage", "0.5"),
         ("hasattr(candidate, 'colour')", "False"),
     ] {
         assert_eq!(changes(&format!("log.info({expression})")).log, [(Level::Info, text.to_owned())], "{expression}");

@@ -45,7 +45,7 @@ fn the_entry_function_has_one_form() {
         "candidate, **kwargs",
     ] {
         let text = refusal(&format!("def server_registration({parameters}):\n  pass\n"));
-        let shown = parameters.replace("=1", "");
+        let shown = parameters.replace("=1", "").replace("**candidate", "**kwargs").replace("*candidate", "*args");
         let expected =
             format!(r#"The function "server_registration" must take exactly the parameter "candidate", not ({shown})"#);
         assert_eq!(text, expected);
