@@ -16,7 +16,7 @@ struct Arrows {
     tests: &'static [&'static str],
 }
 
-const ARROWS: [Arrows; 10] = [
+const ARROWS: [Arrows; 11] = [
     Arrows { package: "muster-api", uses: &[], tests: &[] },
     Arrows { package: "muster-expr", uses: &[], tests: &[] },
     Arrows { package: "muster-domain", uses: &["muster-api"], tests: &[] },
@@ -29,9 +29,18 @@ const ARROWS: [Arrows; 10] = [
     },
     Arrows {
         package: "muster-server",
-        uses: &["muster-api", "muster-domain", "muster-expr", "muster-store", "muster-clients", "muster-engine"],
+        uses: &[
+            "muster-api",
+            "muster-domain",
+            "muster-expr",
+            "muster-store",
+            "muster-clients",
+            "muster-engine",
+            "muster-scriptlet",
+        ],
         tests: &["muster-sim"],
     },
+    Arrows { package: "muster-scriptlet", uses: &[], tests: &[] },
     Arrows { package: "muster-cli", uses: &["muster-api", "muster-clients"], tests: &[] },
     Arrows { package: "muster-sim", uses: &["muster-api", "muster-clients"], tests: &[] },
     Arrows { package: "xtask", uses: &[], tests: &[] },

@@ -143,6 +143,7 @@ fn failed(e: &CallError) -> Found {
 /// Writes what was found. None when the row has gone or belongs to somebody else by now.
 async fn apply(engine: &Engine, asked: ServerRow, found: Found, origin: PollOrigin) -> Result<Option<Step>, Error> {
     let channels = engine.channel_index().await?;
+    let scriptlet = !engine.settings().settings.server_registration_scriptlet.is_empty();
     let now = engine.clock().now();
     let done = engine.store().write(move |tx| {
         let Some(mut row) = servers::get_by_id(tx, &asked.id)? else { return Ok(None) };
@@ -188,6 +189,11 @@ async fn apply(engine: &Engine, asked: ServerRow, found: Found, origin: PollOrig
             {
                 tracing::warn!(server = %row.name, %refusal, "the machine's lifecycle did not follow its first poll");
             }
+        }
+        if step.registered && scriptlet {
+            // Never silently: who configured one relies on it.
+            let message = "Scriptlets are checked but not run by this version";
+            emit(tx, &row, "Server registration scriptlet failed", message, now.micros())?;
         }
         warn(tx, &row, &step, collected, now.micros())?;
         if step.changed {
@@ -245,7 +251,7 @@ fn warn(
         warnings::remove(tx, mismatch, SCOPE, "server", &row.name).map(|_| ())
     } else {
         let message = format!(
-            "Server reports update channel {:?}, expected is {:?}",
+            "Update channel {:?} reported by server does not match expected update channel {:?}",
             collected.versions.update_channel, row.channel
         );
         emit(tx, row, mismatch, &message, now)
