@@ -130,11 +130,15 @@ async fn plain(daemon: &Daemon, count: usize, window: Duration) -> Result<()> {
     tokio::time::sleep(window).await;
     let used = since(before, daemon.used().await?);
     let polls = used.requests as f64 / PLAIN;
+    if polls < 1.0 {
+        println!("| plain: none came due within {} s | | | | | |", window.as_secs());
+        return Ok(());
+    }
     println!(
         "| plain, {polls:.0} polls that came due | {} s | – | {:.2} ms | {PLAIN:.1} | {:.2} |",
         window.as_secs(),
-        1000.0 * used.cpu / polls.max(1.0),
-        used.handshakes as f64 / polls.max(1.0),
+        1000.0 * used.cpu / polls,
+        used.handshakes as f64 / polls,
     );
     println!(
         "| … that is {count} servers at five minutes | | | {:.4} of a core | | |",
