@@ -90,8 +90,7 @@ async fn run(arguments: Arguments) -> Result<()> {
     let mut listed = false;
     for count in arguments.watch {
         let folder = Folder::new()?;
-        let daemon = Daemon::start(&program, &folder, true).await?.0;
-        watch::run(&daemon, count, Duration::from_secs(arguments.window)).await?;
+        let daemon = watch::run(&program, &folder, count, Duration::from_secs(arguments.window)).await?;
         if !std::mem::replace(&mut listed, true) {
             list::run(&program, daemon, &folder, count).await?;
         } else {
