@@ -1,8 +1,9 @@
-//! The project's own commands: `cargo xtask test | golden | demo | check-deps`.
+//! The project's own commands: `cargo xtask test | golden | demo | bench | check-deps`.
 //!
 //! Whatever a contributor or the checks of a change have to do more than once is a command here, so that
 //! both do the same. It uses nothing of the workspace's crates: it starts their binaries.
 
+mod bench;
 mod checks;
 mod daemon;
 mod demo;
@@ -53,6 +54,12 @@ enum Command {
         #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         count: u32,
     },
+    /// Measure an optimised daemon against the floor: three minutes at most, on the loopback
+    Bench {
+        /// Passed on to `muster-bench`, for example `--watch 1000`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Check which crates may use which, what must not be in the tree, and licences
     CheckDeps,
 }
@@ -64,6 +71,7 @@ fn main() -> ExitCode {
         Command::GoldenUp => golden::up(),
         Command::GoldenDown => golden::down(),
         Command::Demo { check, count } => demo::run(count, check),
+        Command::Bench { args } => bench::run(&args),
         Command::CheckDeps => checks::run(),
     };
     match result {
