@@ -198,8 +198,8 @@ async fn apply(engine: &Engine, asked: ServerRow, found: Found, origin: PollOrig
         warn(tx, &row, &step, collected, now.micros())?;
         if step.changed {
             let mut entry = audit::entry(now.micros(), &crate::Actor::system(), "server.status", "server", &row.name);
-            entry.from_state = Some(state_text(before.status.as_str(), before.detail.as_str()));
-            entry.to_state = Some(state_text(&stored.status, &stored.status_detail));
+            entry.from_state = Some(tracking::state_text(before.status, before.detail));
+            entry.to_state = Some(tracking::state_text(step.enrolment.status, step.enrolment.detail));
             entry.reason = step.enrolment.last_failure.as_ref().map(|f| f.what.text().to_owned());
             audit::append(tx, &entry)?;
         }
@@ -267,8 +267,4 @@ fn emit(tx: &mut Tx<'_>, row: &ServerRow, kind: &str, message: &str, now: i64) -
         messages: vec![message.into()],
     };
     warnings::emit(tx, &emitted, &uuid::Uuid::new_v4().to_string(), now).map(|_| ())
-}
-
-fn state_text(status: &str, detail: &str) -> String {
-    if detail.is_empty() { status.to_owned() } else { format!("{status} ({detail})") }
 }

@@ -30,6 +30,8 @@ const FULL_US: i64 = 3_600_000_000;
 struct Polled {
     at: i64,
     full_at: i64,
+    /// It was pending then: its rhythm as a ready server has not begun.
+    pending: bool,
 }
 
 /// Polls until it is told to stop. Of several daemons on one database, one polls.
@@ -61,12 +63,20 @@ pub async fn run(engine: Engine, shutdown: CancellationToken) {
         let present: HashSet<&str> = keys.iter().map(|k| k.id.as_str()).collect();
         polled.retain(|id, _| present.contains(id.as_str()));
         for key in &keys {
-            let known = *polled.entry(key.id.clone()).or_insert_with(|| first_sight(key, now));
+            let mut known = *polled.entry(key.id.clone()).or_insert_with(|| first_sight(key, now));
+            if known.pending && key.status != "pending" {
+                // A fleet that registers at once must not stay in step.
+                known = Polled { full_at: known.full_at, ..first_sight(key, now) };
+                polled.insert(key.id.clone(), known);
+            }
             let Some(full) = due(key, known, now) else { continue };
             if !running.lock().unwrap_or_else(PoisonError::into_inner).insert(key.id.clone()) {
                 continue;
             }
-            polled.insert(key.id.clone(), Polled { at: now, full_at: if full { now } else { known.full_at } });
+            polled.insert(
+                key.id.clone(),
+                Polled { at: now, full_at: if full { now } else { known.full_at }, pending: key.status == "pending" },
+            );
             let (engine, id, running, permits) = (engine.clone(), key.id.clone(), running.clone(), permits.clone());
             tasks.spawn(async move {
                 if let Ok(_permit) = permits.acquire().await
@@ -85,12 +95,12 @@ pub async fn run(engine: Engine, shutdown: CancellationToken) {
 
 /// A server not polled by this process yet: somewhere in its rhythm, so that a fleet is asked evenly. Pending ones at once.
 fn first_sight(key: &servers::ServerKey, now: i64) -> Polled {
-    let Some(interval) = interval(key, now) else { return Polled { at: now, full_at: now } };
+    let Some(interval) = interval(key, now) else { return Polled { at: now, full_at: now, pending: false } };
     if key.status == "pending" {
-        return Polled { at: 0, full_at: 0 };
+        return Polled { at: 0, full_at: 0, pending: true };
     }
     let within = |period: i64| now - i64::try_from(hash(&key.id) % period.max(1).unsigned_abs()).unwrap_or(0);
-    Polled { at: within(interval), full_at: within(FULL_US) }
+    Polled { at: within(interval), full_at: within(FULL_US), pending: false }
 }
 
 /// Whether a server is due, and then whether everything is collected.

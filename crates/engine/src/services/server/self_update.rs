@@ -20,7 +20,8 @@ pub async fn self_update(engine: &Engine, fingerprint: String, report: ServerSel
     let done = engine.store().write(move |tx| {
         let mut row = servers::get_by_certificate(tx, &wanted)?.ok_or(StoreError::NotFound)?;
         let Some(cause) = cause else { return Ok(None) };
-        let step = after_self_update(&tracking::enrolment(&row), cause, now.0);
+        let before = tracking::enrolment(&row);
+        let step = after_self_update(&before, cause, now.0);
         if step.takes_url {
             row.connection_url.clone_from(&report.connection_url);
         }
@@ -37,7 +38,9 @@ pub async fn self_update(engine: &Engine, fingerprint: String, report: ServerSel
         servers::update_observation(tx, &row.id, row.observed, &observation)?;
         if step.changed {
             let actor = crate::Actor(format!("machine:{}", row.name));
-            let mut entry = audit::entry(now.micros(), &actor, "server.report", "server", &row.name);
+            let mut entry = audit::entry(now.micros(), &actor, "server.status", "server", &row.name);
+            entry.from_state = Some(tracking::state_text(before.status, before.detail));
+            entry.to_state = Some(tracking::state_text(step.enrolment.status, step.enrolment.detail));
             entry.reason = Some(describe(cause).into());
             audit::append(tx, &entry)?;
         }

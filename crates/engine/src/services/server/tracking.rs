@@ -92,6 +92,14 @@ pub fn detail(row: &ServerRow) -> StatusDetail {
     row.status_detail.parse().unwrap_or_default()
 }
 
+/// Status and detail in one text, for the audit.
+pub fn state_text(status: ServerStatus, detail: StatusDetail) -> String {
+    match detail {
+        StatusDetail::None => status.as_str().to_owned(),
+        detail => format!("{status} ({detail})"),
+    }
+}
+
 /// Stored versions, without the computed members.
 pub fn versions(row: &ServerRow) -> VersionData {
     serde_json::from_str(&row.version_data).unwrap_or_default()

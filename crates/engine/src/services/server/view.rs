@@ -81,7 +81,7 @@ pub fn view(row: &ServerRow, channel: &ChannelIndex) -> Result<Server, Error> {
         system_state_is_trusted: trusted,
         update_status: update_state(inputs).as_str().into(),
         recommended_action: recommended_action(inputs).as_str().into(),
-        status_reason: enrolment.last_failure.map(|f| format!("{}: {}", f.what.text(), f.how)).unwrap_or_default(),
+        status_reason: enrolment.last_failure.map(|f| f.how).unwrap_or_default(),
     })
 }
 
