@@ -1,8 +1,9 @@
 //! The command tree (cli.md 6): top level and the flags that every command takes.
 
 use crate::cmd::{
-    admin::Admin, audit::Audit, channel::Channel, completion::Completion, events::Events, operation::Operation,
-    query::Query, remote::RemoteCommand, server::Server, system::System, token::Token, warning::Warning,
+    admin::Admin, audit::Audit, channel::Channel, completion::Completion, events::Events, machine::Machine,
+    operation::Operation, query::Query, remote::RemoteCommand, server::Server, system::System, token::Token,
+    warning::Warning,
 };
 use crate::output::{ListFormat, ShowFormat};
 use clap::{ArgAction, Args, Parser, Subcommand};
@@ -80,6 +81,9 @@ pub(crate) enum Top {
     /// Look at work in progress, cancel and retry it
     #[command(subcommand)]
     Operation(Operation),
+    /// Look at the physical machines and their life
+    #[command(subcommand)]
+    Machine(Machine),
     /// Follow what happens
     Events(Events),
     /// Look at who did what

@@ -120,7 +120,7 @@ fn load(row: &MachineRow, server: Option<&ServerRow>) -> Result<Machine, StoreEr
     Ok(Machine {
         lifecycle: row.lifecycle.parse().map_err(|e| corrupt(row, "lifecycle", &e))?,
         operation: optional::<Operation>(row, "operation", row.operation.as_deref())?,
-        media: parse::<Media>(row, "media", &row.media)?,
+        media: parse::<Media>(row, "media", &format!("{:?}", row.media))?,
         allocation: optional::<Allocation>(row, "allocation", row.allocation.as_deref())?,
         reservation: optional::<Reservation>(row, "reservation", row.reservation.as_deref())?,
         type_match: marks.type_match,
@@ -134,7 +134,7 @@ fn load(row: &MachineRow, server: Option<&ServerRow>) -> Result<Machine, StoreEr
 fn store(row: &mut MachineRow, machine: &Machine) {
     row.lifecycle = machine.lifecycle.as_str().into();
     row.operation = machine.operation.as_ref().map(text);
-    row.media = text(&machine.media);
+    row.media = text(&machine.media).trim_matches('"').to_owned();
     row.allocation = machine.allocation.as_ref().map(text);
     row.reservation = machine.reservation.as_ref().map(text);
     row.alerts = text(&machine.alerts);

@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod channel;
 pub(crate) mod completion;
 pub(crate) mod events;
+pub(crate) mod machine;
 pub(crate) mod operation;
 pub(crate) mod query;
 pub(crate) mod remote;
@@ -33,6 +34,7 @@ pub(crate) async fn run(ctx: &Context, command: Top) -> Result {
         Top::System(command) => system::run(ctx, command).await,
         Top::Warning(command) => warning::run(ctx, command).await,
         Top::Operation(command) => operation::run(ctx, command).await,
+        Top::Machine(command) => machine::run(ctx, command).await,
         Top::Events(command) => events::run(ctx, command).await,
         Top::Audit(command) => audit::run(ctx, command).await,
         Top::Completion(command) => completion::run(ctx, &command),

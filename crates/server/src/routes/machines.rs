@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 pub struct Machine {
     id: String,
     lifecycle: String,
-    /// State of its install media.
+    /// What its disks hold: `unknown`, `clean` or `dirty`.
     media: String,
     /// SMBIOS system UUID, empty when not known.
     system_uuid: String,
