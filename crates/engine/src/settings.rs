@@ -96,7 +96,7 @@ fn listen_address(text: &str) -> Result<SocketAddr, Error> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok(address);
     }
-    if let Some(port) = text.strip_prefix(':') {
+    if let Some(port) = text.strip_prefix(':').filter(|rest| !rest.starts_with(':')) {
         let port = port.parse().map_err(|_| invalid("has no valid port"))?;
         return Ok(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port));
     }

@@ -416,7 +416,7 @@ pub async fn retry(engine: &Engine, actor: &Actor, id: &str) -> Result<View, Err
         operation.attempt += 1;
         operations::save(tx, &operation)?;
         // A wish to cancel belongs to the try before.
-        tx.execute("UPDATE operations SET cancel_requested = FALSE WHERE id = $1", &[operation.id.as_str().into()])?;
+        operations::withdraw_cancel(tx, &operation.id)?;
         audit::append(tx, &entry(&operation, "retry", &actor, now))?;
         Ok(Ok(()))
     });

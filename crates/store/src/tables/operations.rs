@@ -230,6 +230,11 @@ pub fn release(tx: &mut Tx, id: &str, owner: &str) -> Result<()> {
     Ok(())
 }
 
+/// Takes a wish to cancel back, when the operation is tried again.
+pub fn withdraw_cancel(tx: &mut Tx, id: &str) -> Result<()> {
+    found(tx.execute("UPDATE operations SET cancel_requested = FALSE WHERE id = $1", params![id])?)
+}
+
 /// Asks for an operation to be cancelled and makes it due. What is over stays as it is (not found).
 pub fn request_cancel(tx: &mut Tx, id: &str, now_us: i64) -> Result<()> {
     let sql = "UPDATE operations SET cancel_requested = TRUE, not_before = $2, updated_at = $2 \
