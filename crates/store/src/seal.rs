@@ -1,6 +1,6 @@
 //! Secrets at rest: AES-256-GCM under a site key, bound to the place where the text is stored.
 //!
-//! A sealed text is `v1.<key id>.<base64 of nonce and ciphertext>`. The context ("servers/<id>/bmc_password") goes in as
+//! A sealed text is `v1.<key id>.<base64 of nonce and ciphertext>`. The context (`servers/<id>/bmc_password`) goes in as
 //! associated data: a sealed text that is copied to another row or column does not open.
 
 use std::fmt;
