@@ -140,7 +140,9 @@ fn arrows(metadata: &Value) -> Result<Vec<String>> {
         for used in package["dependencies"].as_array().into_iter().flatten().filter(|d| d["path"].is_string()) {
             let to = text(used, "name");
             let in_tests = used["kind"] == "dev";
-            if allowed.uses.contains(&to) || (in_tests && allowed.tests.contains(&to)) {
+            // A crate may take itself for its tests, to switch a feature on.
+            let itself = in_tests && to == name;
+            if itself || allowed.uses.contains(&to) || (in_tests && allowed.tests.contains(&to)) {
                 continue;
             }
             let where_ = if in_tests { " in its tests" } else { "" };
