@@ -1,6 +1,6 @@
 //! `/1.0/events`: what happens, as it happens, as server-sent events.
 
-use crate::{App, caller::Caller, error::ApiError, params::Params};
+use crate::{App, answer::Sync, caller::Caller, error::ApiError, params::Params};
 use axum::{
     Extension,
     extract::State,
@@ -31,7 +31,8 @@ struct Watch {
     ready: VecDeque<Event>,
 }
 
-/// Events after `Last-Event-ID` or `after`; without either the newest 100 and what follows. Ends when the daemon stops.
+/// Events after `Last-Event-ID` or `after`; without either the newest 100 and what follows. A stream that ends when the
+/// daemon stops, for callers that accept `text/event-stream`; for others a list of what there is (at most 200).
 #[utoipa::path(get, path = "/1.0/events", tag = "events",
     params(("after" = Option<i64>, Query), ("Last-Event-ID" = Option<i64>, Header)),
     responses((status = 200, content_type = "text/event-stream", body = String), (status = 400)))]
@@ -50,6 +51,12 @@ pub async fn stream(
         None if params.get("after").is_empty() => event::last(&app.engine).await?.saturating_sub(PAST),
         None => params.number("after", 0, i64::MAX)?,
     };
+    let wants = |v: &axum::http::HeaderValue| v.to_str().is_ok_and(|v| v.contains("text/event-stream"));
+    if !headers.get_all("accept").iter().any(wants) {
+        // Who did not ask for a stream would wait for its end in vain.
+        let events = event::after(&app.engine, after, PAGE).await?;
+        return Ok(Sync(events.into_iter().map(|e| told(&e)).collect::<Vec<_>>()).into_response());
+    }
     let stopping = app.engine.stopping().clone().cancelled_owned();
     let watch = Watch { app, caller, changed, after, ready: VecDeque::new() };
     let events = stream::unfold(watch, |mut watch| async {
@@ -92,12 +99,17 @@ impl Watch {
     }
 }
 
-fn sent(event: Event) -> sse::Event {
-    let mut data =
-        json!({ "at": muster_api::time::Time::from_micros(event.at), "kind": &event.kind, "object": &event.object });
+/// An event as JSON.
+fn told(event: &Event) -> Value {
+    let mut data = json!({ "seq": event.seq, "at": muster_api::time::Time::from_micros(event.at), "kind": &event.kind, "object": &event.object });
     if let (Value::Object(data), Ok(Value::Object(payload))) = (&mut data, serde_json::from_str(&event.payload)) {
         data.extend(payload);
     }
+    data
+}
+
+fn sent(event: Event) -> sse::Event {
+    let data = told(&event);
     // Line breaks would end the field; JSON has none.
     let kind = event.kind.replace(['\r', '\n'], " ");
     sse::Event::default().id(event.seq.to_string()).event(kind).data(data.to_string())
