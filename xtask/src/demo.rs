@@ -109,7 +109,7 @@ impl Demo {
 
         let name = fleet.first().context("the fleet is empty")?.name.clone();
         let before = Instant::now();
-        http::ask(&daemon::socket(&self.dir), "POST", &format!("{SERVERS}/{name}/system/:reboot"), Some(&json!({})))?;
+        http::ask(&daemon::socket(&self.dir), "POST", &format!("{SERVERS}/{name}/system/:reboot"), None)?;
         let mut was_away = false;
         self.wait(&format!("{name} rebooted and ready again"), interrupt, |fleet| {
             let Some(server) = fleet.iter().find(|s| s.name == name) else {

@@ -36,7 +36,11 @@ fn request(socket: &Path, method: &str, path: &str, body: Option<&Value>) -> Res
          Content-Length: {length}\r\n\r\n{body}"
     )?;
     let mut raw = Vec::new();
-    stream.read_to_end(&mut raw)?;
+    match stream.read_to_end(&mut raw) {
+        // A route that takes no body answers and closes with ours unread: the answer is whole all the same.
+        Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset && !raw.is_empty() => {}
+        read => drop(read?),
+    }
     parse(&raw)
 }
 
