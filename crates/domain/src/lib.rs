@@ -3,9 +3,8 @@
 //! What is true now and what time it is come in as arguments; what to write and what to do next goes out.
 //! [`server`] decides about the operating system on a machine: its status, its versions and its recommended action.
 //! [`machine`] decides about the physical asset: its lifecycle and everything that must fit to it.
-//! [`operation`] plans what outlives one request. [`permission`] says who may do what.
+//! [`operation`] plans what outlives one request.
 
 pub mod machine;
 pub mod operation;
-pub mod permission;
 pub mod server;
