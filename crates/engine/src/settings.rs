@@ -46,12 +46,17 @@ impl Settings {
 pub fn load(store: &Store) -> Result<Settings, Error> {
     Ok(store.read_blocking(|tx| {
         Ok(Settings {
-            network: section(tx, "network")?,
+            network: network(tx)?,
             security: section(tx, "security")?,
             settings: section(tx, "settings")?,
             updates: section(tx, "updates")?,
         })
     })?)
+}
+
+/// The stored addresses.
+pub(crate) fn network(tx: &mut Tx<'_>) -> Result<SystemNetwork, StoreError> {
+    section(tx, "network")
 }
 
 fn section<T: Default + DeserializeOwned>(tx: &mut Tx<'_>, name: &str) -> Result<T, StoreError> {

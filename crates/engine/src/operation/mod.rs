@@ -6,6 +6,7 @@
 mod observe;
 mod perform;
 mod plan;
+mod provider;
 mod record;
 mod reset;
 mod work;

@@ -19,7 +19,10 @@ use crate::{
     },
 };
 use collect::Collected;
-use muster_api::provisioning::status::{Maintenance, ServerStatus, ServerType, StatusDetail};
+use muster_api::provisioning::{
+    server::VersionData,
+    status::{Maintenance, ServerStatus, ServerType, StatusDetail},
+};
 use muster_clients::{
     call::{CallError, Failure as CallFailure},
     machine::Machine,
@@ -29,12 +32,13 @@ use muster_domain::{
     server::{
         enrolment::{Enrolment, Failure, FailureKind, Limits, Observation, PollOrigin, PollOutcome, Step},
         status::after_poll,
-        version::compute,
+        version::{Installed, compute},
     },
 };
 use muster_store::{
     Secret, StoreError, Tx,
     tables::{
+        operations,
         servers::{self, Observation as Stored, Server as ServerRow},
         warnings,
     },
@@ -168,6 +172,7 @@ async fn apply(engine: &Engine, asked: ServerRow, found: Found, origin: PollOrig
         }
         let step = after_poll(&before, &outcome, origin, &Limits::default(), now.0);
         let taken = collected.filter(|_| matches!(outcome, PollOutcome::Reached(_)) && step.wait.is_none());
+        let running = releases(&tracking::versions(&row));
         if let Some(collected) = taken {
             row.version_data = serde_json::to_string(&collected.versions).unwrap_or_default();
         }
@@ -180,6 +185,9 @@ async fn apply(engine: &Engine, asked: ServerRow, found: Found, origin: PollOrig
             collected.server_type.as_str().clone_into(&mut row.server_type);
         }
         servers::update_observation(tx, &row.id, asked.observed, &stored)?;
+        if step.changed || taken.is_some_and(|c| releases(&c.versions) != running) {
+            operations::wake(tx, &row.machine_id)?;
+        }
         if step.registered {
             let pooled = row.server_type.parse::<ServerType>().is_ok_and(ServerType::is_incus);
             let command = Command::FirstPoll { open: pooled, accepts_data: false };
@@ -221,6 +229,15 @@ fn kept(before: &Enrolment) -> Maintenance {
         | (Maintenance::Evacuated, _) => before.maintenance,
         _ => Maintenance::None,
     }
+}
+
+/// What an update changes.
+fn releases(versions: &VersionData) -> Installed {
+    let mut installed = tracking::installed(versions);
+    for application in &mut installed.applications {
+        application.in_maintenance = Maintenance::None;
+    }
+    installed
 }
 
 /// Takes over what a full poll collected.

@@ -93,11 +93,12 @@ pub async fn run(engine: Engine, shutdown: CancellationToken) {
     tokio::time::timeout(Duration::from_secs(5), tasks.wait()).await.ok();
 }
 
-/// A server not polled by this process yet: somewhere in its rhythm, so that a fleet is asked evenly. Pending ones at once.
+/// A server not polled by this process yet: somewhere in its rhythm, so that a fleet is asked evenly. A pending one is polled
+/// by the operation of its registration first.
 fn first_sight(key: &servers::ServerKey, now: i64) -> Polled {
     let Some(interval) = interval(key, now) else { return Polled { at: now, full_at: now, pending: false } };
     if key.status == "pending" {
-        return Polled { at: 0, full_at: 0, pending: true };
+        return Polled { at: now, full_at: 0, pending: true };
     }
     let within = |period: i64| now - i64::try_from(hash(&key.id) % period.max(1).unsigned_abs()).unwrap_or(0);
     Polled { at: within(interval), full_at: within(FULL_US), pending: false }

@@ -2,7 +2,7 @@
 
 use crate::{
     Actor, Engine, Error, identity, masks,
-    services::audit,
+    services::{audit, operation},
     settings::{self, Settings},
 };
 use muster_api::system::{SystemCertificatePost, SystemNetwork, SystemSecurity, SystemSettings, SystemUpdates};
@@ -15,13 +15,41 @@ pub fn security(engine: &Engine) -> SystemSecurity {
     masks::masked(&engine.settings().security)
 }
 
-/// Replaces the addresses. The listener follows through [`Engine::watch_settings`].
+/// How long a change waits for the machines to have been told of it. Those that were not by then are told later.
+const TELL_WITHIN: Duration = Duration::from_secs(3);
+
+/// Replaces the addresses. The listener follows through [`Engine::watch_settings`]; the machines are told, each by an
+/// operation of its own, so that one that is away keeps nobody from it (`servers.md` 16, defect 22).
 ///
 /// # Errors
 /// [`Error::Invalid`].
 pub async fn put_network(engine: &Engine, actor: &Actor, put: SystemNetwork) -> Result<(), Error> {
     let value = settings::check_network(&put)?;
-    save(engine, actor, "network", value.clone(), move |s| s.network = value.clone()).await
+    let (section, now, who) = (value.clone(), engine.clock().now(), actor.clone());
+    let entry = audit::entry(now.micros(), actor, "settings.update", "system", "network");
+    let done = engine.store().write(move |tx| {
+        let before = settings::network(tx)?.address;
+        settings::store_section(tx, "network", &section)?;
+        audit::append(tx, &entry)?;
+        match section.address == before || section.address.is_empty() {
+            true => Ok(Vec::new()),
+            false => operation::configure_provider(tx, &who, now),
+        }
+    });
+    let told = done.await?;
+    apply(engine, |s| s.network = value);
+    tell(engine, told).await;
+    Ok(())
+}
+
+/// Waits until the machines were told, but not for long.
+async fn tell(engine: &Engine, operations: Vec<String>) {
+    let all = async {
+        for id in operations {
+            operation::answered(engine, &id).await.ok();
+        }
+    };
+    tokio::time::timeout(TELL_WITHIN, all).await.ok();
 }
 
 /// Replaces trust and log-in; masked secrets keep their stored values.
@@ -70,7 +98,7 @@ pub async fn put_updates(engine: &Engine, actor: &Actor, put: SystemUpdates) -> 
     save(engine, actor, "updates", value.clone(), move |s| s.updates = value.clone()).await
 }
 
-/// Replaces the server certificate; new connections get it at once.
+/// Replaces the server certificate; new connections get it at once, and the machines are told as of an address.
 ///
 /// # Errors
 /// [`Error::Invalid`] when certificate and key do not fit.
@@ -80,19 +108,19 @@ pub async fn put_certificate(engine: &Engine, actor: &Actor, post: SystemCertifi
     if current.server.certificate_pem.trim() == next.certificate_pem.trim() {
         return Ok(());
     }
-    let entry = audit::entry(engine.clock().micros(), actor, "certificate.replace", "system", "certificate");
-    let row = next.clone();
-    engine
-        .store()
-        .write(move |tx| {
-            identity::put(tx, "server", &row)?;
-            audit::append(tx, &entry)
-        })
-        .await?;
+    let (now, who, row) = (engine.clock().now(), actor.clone(), next.clone());
+    let entry = audit::entry(now.micros(), actor, "certificate.replace", "system", "certificate");
+    let done = engine.store().write(move |tx| {
+        identity::put(tx, "server", &row)?;
+        audit::append(tx, &entry)?;
+        operation::configure_provider(tx, &who, now)
+    });
+    let told = done.await?;
     let identities = identity::Identities { client: current.client.clone(), server: next };
     identities.write_files(&engine.0.directory)?;
     engine.0.identities.store(Arc::new(identities));
     engine.0.settings.send_modify(|_| {});
+    tell(engine, told).await;
     Ok(())
 }
 
@@ -101,7 +129,7 @@ async fn save<T: Serialize + Send + Sync + 'static>(
     actor: &Actor,
     section: &'static str,
     value: T,
-    apply: impl FnOnce(&mut Settings),
+    change: impl FnOnce(&mut Settings),
 ) -> Result<(), Error> {
     let entry = audit::entry(engine.clock().micros(), actor, "settings.update", "system", section);
     engine
@@ -111,12 +139,16 @@ async fn save<T: Serialize + Send + Sync + 'static>(
             audit::append(tx, &entry)
         })
         .await?;
+    apply(engine, change);
+    Ok(())
+}
+
+fn apply(engine: &Engine, change: impl FnOnce(&mut Settings)) {
     engine.0.settings.send_modify(|current| {
         let mut next = Settings::clone(current);
-        apply(&mut next);
+        change(&mut next);
         *current = Arc::new(next);
     });
-    Ok(())
 }
 
 /// Whether somebody listens there: a setting that locks everybody out is found before it holds.

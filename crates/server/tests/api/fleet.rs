@@ -138,3 +138,33 @@ fn a_deleted_server_leaves_a_tombstone_and_comes_back_as_its_successor() {
         bench.engine.stop().await;
     });
 }
+
+#[test]
+fn a_machine_that_is_away_hears_of_the_new_address_when_it_is_back() {
+    on_both(|bench: Bench| async move {
+        let (_listeners, url) = bench.listen().await;
+        let fleet = fleet(&bench, &url, 2).await;
+        until_ready(&bench, 2).await;
+        let [here, away] = fleet.machines() else { panic!("two machines") };
+        away.set_fault(Some(muster_sim::fault::Fault::Refuse));
+        let network = json!({"address": "https://new.example.test", "rest_server_address": "127.0.0.1:0"});
+        let (status, answer) = bench.ask(Who::Unix, "PUT", "/1.0/system/network", network.to_string()).await;
+        assert_eq!(status, StatusCode::OK, "one machine that is away keeps nobody from it: {answer}");
+        let told = |asked: Vec<String>| asked.iter().filter(|a| a.contains("PUT /os/1.0/system/provider")).count();
+        assert_eq!(told(here.asked()), 1);
+        let ours = |list: &Value, status: &str| {
+            let list = list["metadata"].as_array().unwrap();
+            list.iter().filter(|o| o["kind"] == "configure-provider" && o["status"] == status).count()
+        };
+        let (_, list) = bench.ask(Who::Unix, "GET", "/1.0/operations?recursion=1", "").await;
+        assert_eq!((ours(&list, "succeeded"), ours(&list, "waiting")), (1, 1), "{list}");
+
+        away.set_fault(None);
+        let end = Instant::now() + Duration::from_secs(60);
+        while told(away.asked()) == 0 {
+            assert!(Instant::now() < end, "never told");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        bench.engine.stop().await;
+    });
+}
