@@ -74,6 +74,15 @@ pub async fn put_security(engine: &Engine, actor: &Actor, put: SystemSecurity) -
 /// [`Error::Invalid`].
 pub async fn put_settings(engine: &Engine, actor: &Actor, put: SystemSettings) -> Result<(), Error> {
     let value = settings::check_settings(&put)?;
+    let source = put.server_registration_scriptlet;
+    match tokio::task::spawn_blocking(move || muster_scriptlet::validate(&source)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => {
+            let why = format!("Invalid config, \"settings.server_registration_scriptlet\": {e}");
+            return Err(Error::Invalid(why));
+        }
+        Err(e) => return Err(Error::Internal(format!("the scriptlet's check ended early: {e}"))),
+    }
     save(engine, actor, "settings", value.clone(), move |s| s.settings = value.clone()).await
 }
 

@@ -168,3 +168,34 @@ fn a_machine_that_is_away_hears_of_the_new_address_when_it_is_back() {
         bench.engine.stop().await;
     });
 }
+
+#[test]
+fn the_registration_scriptlet_names_and_configures_a_server_before_it_is_ready() {
+    on_both(|bench: Bench| async move {
+        let source = "def server_registration(candidate):\n  \
+            server.set_name('rack-' + candidate.hardware_data.system.serial)\n  \
+            server.set_description(candidate.type)\n  \
+            incusos.set_system('provider', {'config': incusos.get_system('provider')['config']})\n  \
+            server.set_update_channel('none such')\n  \
+            server.set_name(candidate.name + 1)\n";
+        let settings = json!({"server_registration_scriptlet": source}).to_string();
+        let (status, answer) = bench.ask(Who::Unix, "PUT", "/1.0/system/settings", settings).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        let (_listeners, url) = bench.listen().await;
+        let fleet = fleet(&bench, &url, 1).await;
+        let server = until_ready(&bench, 1).await.remove(0);
+        let serial = server["hardware_data"]["system"]["serial"].as_str().unwrap().to_owned();
+        assert_eq!(server["name"], format!("rack-{serial}"));
+        assert_eq!((&server["description"], &server["channel"]), (&json!("incus"), &json!("stable")));
+        let asked = fleet.machines()[0].asked();
+        assert_eq!(asked.iter().filter(|a| a.contains("PUT /os/1.0/system/provider")).count(), 1, "{asked:?}");
+        let (_, warnings) = bench.ask(Who::Unix, "GET", "/1.0/warnings?recursion=1", "").await;
+        let text = warnings.to_string();
+        for part in ["server_registration:6:19", "there is no channel", "rack-"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let (_, audit) = bench.ask(Who::Unix, "GET", "/1.0/audit", "").await;
+        assert!(audit.to_string().contains("server.scriptlet"));
+        bench.engine.stop().await;
+    });
+}
