@@ -50,7 +50,7 @@ impl Daemon {
                 command.env_remove(name);
             }
         }
-        command.arg("--dir").arg(dir).env("MUSTER_LEASE", LEASE).env("MUSTER_KEY", "01".repeat(32)).arg("-v");
+        command.arg("--dir").arg(dir).env("MUSTER_LEASE", LEASE).env("MUSTER_KEY", "01".repeat(32));
         if let Some(database) = database {
             command.env("MUSTER_DATABASE", database);
         }

@@ -11,11 +11,13 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
+use tokio::sync::Semaphore;
 
-/// Runs at once.
+/// Runs at once, those of all stories together.
 const AT_ONCE: usize = 8;
+static TURNS: Semaphore = Semaphore::const_new(AT_ONCE);
 /// Of so many points one is tried in the spread.
-const SPREAD: u64 = 6;
+const SPREAD: u64 = 5;
 
 /// Which points.
 #[derive(Clone, Copy)]
@@ -50,11 +52,10 @@ async fn survive(story: Story) {
     let which = Which::from_env();
     let mut workers = tokio::task::JoinSet::new();
     let found = Arc::new(Mutex::new((BTreeMap::new(), Vec::new())));
-    let turns = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
     for database in DATABASES {
         let (next, through) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(u64::MAX)));
         for _ in 0..AT_ONCE / 2 {
-            let (next, through, found, turns) = (next.clone(), through.clone(), found.clone(), turns.clone());
+            let (next, through, found) = (next.clone(), through.clone(), found.clone());
             workers.spawn(async move {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
@@ -62,7 +63,7 @@ async fn survive(story: Story) {
                     if at >= through.load(Ordering::Relaxed) {
                         return;
                     }
-                    let _turn = turns.acquire().await.unwrap();
+                    let _turn = TURNS.acquire().await.unwrap();
                     let told = tell(story, database, at).await;
                     let mut found = found.lock().unwrap();
                     match told {

@@ -77,13 +77,19 @@ impl Site {
         made.location().unwrap().rsplit('/').next().unwrap().to_owned()
     }
 
-    /// Machines, switched on. They are quick, and as stubborn as real ones.
-    pub async fn fleet(&self, count: usize, name: &str, token: &str) -> (Fleet, broadcast::Receiver<FleetEvent>) {
+    /// Machines, switched on; `down`: how long they are away in a reboot. They are quick, and as stubborn as real ones.
+    pub async fn fleet(
+        &self,
+        count: usize,
+        name: &str,
+        token: &str,
+        down: Duration,
+    ) -> (Fleet, broadcast::Receiver<FleetEvent>) {
         let seed = u64::from(std::process::id()) << 32 | u64::from(self.number);
         let mut options = FleetOptions::new(count, seed, SystemTime::now());
         options.bind = Bind::Addresses { port: 8443 };
         options.timing.stopping = Duration::from_millis(200);
-        options.timing.down = Duration::from_millis(400);
+        options.timing.down = down;
         options.timing.starting = Duration::from_millis(100);
         options.timing.telling_again = Duration::from_millis(1500);
         options.timing.registering_again = Duration::from_millis(300);

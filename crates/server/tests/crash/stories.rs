@@ -77,7 +77,10 @@ pub async fn tell(story: Story, database: Database, at: u64) -> Result<Told, Str
     if story == Story::Registration {
         std::fs::write(&when, "").unwrap();
     }
-    let (fleet, mut events) = site.fleet(1, "a", &token).await;
+    // Some are back before the work is taken up again, some are still away.
+    let slow = (at % 2 == 0) == (database == Database::Sqlite);
+    let down = Duration::from_millis(if slow { 4000 } else { 400 });
+    let (fleet, mut events) = site.fleet(1, "a", &token, down).await;
     let machine = fleet.machine(1).unwrap().clone();
     let mut teller = Teller { story, machine, answered: false, asked: 0, before: String::new() };
     if story != Story::Registration {
@@ -104,14 +107,19 @@ pub async fn tell(story: Story, database: Database, at: u64) -> Result<Told, Str
             seen.take(&mut events);
             let point = died.unwrap_or_else(|| "none".into());
             let why = over.err().unwrap_or_default();
-            return Err(format!("stuck, killed at {point}: {why}; {seen:?}\n{}", daemon.tail()));
+            return Err(format!(
+                "stuck, killed at {point}: {why}; {seen:?}\n{}\n{}",
+                trail(&daemon).await,
+                daemon.tail()
+            ));
         }
     }
     seen.take(&mut events);
     let wrong = teller.check(&daemon, &token, &seen).await;
     if !wrong.is_empty() {
         let point = died.unwrap_or_else(|| "none".into());
-        return Err(format!("killed at {point}: {}; {seen:?}\n{}", wrong.join("; "), daemon.tail()));
+        let wrong = wrong.join("; ");
+        return Err(format!("killed at {point}: {wrong}; {seen:?}\n{}\n{}", trail(&daemon).await, daemon.tail()));
     }
     Ok(died.map_or(Told::Through, Told::Died))
 }
@@ -129,6 +137,15 @@ async fn until_ready(daemon: &mut Daemon) -> String {
         assert!(Instant::now() < end, "not ready before the story begins:\n{}", daemon.tail());
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// What the audit says, for whoever has to find out what happened.
+async fn trail(daemon: &Daemon) -> String {
+    let entries = daemon.list("/1.0/audit?limit=10000").await.unwrap_or_default();
+    let text = |e: &Value, key: &str| e[key].as_str().unwrap_or_default().to_owned();
+    let line =
+        |e: &Value| ["at", "actor", "action", "object", "from", "to", "reason"].map(|key| text(e, key)).join(" | ");
+    entries.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 async fn operations(daemon: &Daemon) -> Option<Vec<Value>> {

@@ -43,7 +43,7 @@ async fn of_two_daemons_one_is_killed_and_the_other_takes_over() {
     let mut a = site.start("a", None).await;
     site.listen(&a, true).await;
     let token = site.token(&a, 3, false).await;
-    let (fleet, mut events) = site.fleet(3, "a", &token).await;
+    let (fleet, mut events) = site.fleet(3, "a", &token, Duration::from_secs(2)).await;
     let [hanging, waiting, silent] = [1, 2, 3].map(|n| fleet.machine(n).unwrap().clone());
     // The third one registers and is not reached any more: it stays pending.
     loop {
