@@ -85,7 +85,7 @@ pub(crate) struct Observed {
     pub presence: Presence,
     /// How Incus' own operation stands.
     pub incus: IncusOperation,
-    /// Where the machine is in a factory reset.
+    /// Where the machine is in a factory reset, or in a reboot whose call is in doubt.
     pub seen: Seen,
 }
 
@@ -190,7 +190,7 @@ impl Plan {
             CallAction::Undo => Act::Undo,
         };
         match self {
-            Self::Reboot(p) => p.next(server, false, now).map(|a| act(a, Call::Reboot)),
+            Self::Reboot(p) => p.next(server, observed.seen, false, now).map(|a| act(a, Call::Reboot)),
             Self::Poweroff(p) => p.next(observed.presence, false, now).map(|a| act(a, Call::Poweroff)),
             Self::Maintenance(p) => {
                 p.next(server, &observed.incus, false, now).map(|a| act(a, Call::Member(p.direction)))

@@ -1,7 +1,7 @@
 //! One claimed operation: look, decide, do one thing, record it; until it has to wait or is over.
 
 use super::{
-    Ending, LEASE_US, Params, Plan, State, observe,
+    Ending, Params, Plan, State, observe,
     perform::{self, Given},
     plan::{Act, Call},
     provider, record, reset,
@@ -23,10 +23,7 @@ use muster_store::{
     },
 };
 use serde_json::Value;
-use std::time::Duration;
 
-/// A lease is renewed this often while a machine is being waited for.
-const RENEW: Duration = Duration::from_secs(10);
 /// One claim takes at most so many steps; a planner that asks for more is broken.
 const MOST_STEPS: usize = 32;
 /// Shortest and longest time between two looks at what nothing wakes for, in microseconds.
@@ -167,13 +164,14 @@ impl Held {
     /// Waits for `call` and keeps the lease meanwhile. A lease that is lost ends the wait.
     pub async fn holding<T>(&self, engine: &Engine, call: impl Future<Output = T>) -> Result<T, StoreError> {
         let mut call = std::pin::pin!(call);
-        let mut renew = tokio::time::interval_at(tokio::time::Instant::now() + RENEW, RENEW);
+        let third = engine.lease() / 3;
+        let mut renew = tokio::time::interval_at(tokio::time::Instant::now() + third, third);
         loop {
             tokio::select! {
                 answer = &mut call => return Ok(answer),
                 _ = renew.tick() => {
                     let (id, owner) = (self.operation.id.clone(), self.owner.clone());
-                    let until = engine.clock().micros() + LEASE_US;
+                    let until = engine.clock().micros() + engine.lease_us();
                     if !engine.store().write(move |tx| operations::renew(tx, &id, &owner, until)).await? {
                         return Err(StoreError::Stale);
                     }

@@ -20,7 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// Polls at once.
 const AT_ONCE: usize = 256;
 const TICK: Duration = Duration::from_secs(1);
-/// How long a daemon that died keeps others from polling, in microseconds.
+/// How long a daemon that died keeps others from polling at most, in microseconds.
 const LEASE_US: i64 = 15_000_000;
 /// A ready server's documents are collected anew this often, in microseconds.
 const FULL_US: i64 = 3_600_000_000;
@@ -49,7 +49,8 @@ pub async fn run(engine: Engine, shutdown: CancellationToken) {
         }
         let now = engine.clock().micros();
         let holder = owner.clone();
-        let mine = engine.store().write(move |tx| leases::acquire(tx, "poller", &holder, now, now + LEASE_US)).await;
+        let until = now + engine.lease_us().min(LEASE_US);
+        let mine = engine.store().write(move |tx| leases::acquire(tx, "poller", &holder, now, until)).await;
         if !mine.unwrap_or(false) {
             continue;
         }

@@ -108,6 +108,10 @@ struct Newcomer {
 impl Newcomer {
     /// The whole decision, in one transaction.
     fn register(&self, tx: &mut Tx<'_>) -> Result<Outcome, StoreError> {
+        if let Some(row) = self.repeated(tx)? {
+            let channel = row.channel.clone();
+            return self.replace(tx, row, channel);
+        }
         let channel = match tokens::consume(tx, &self.token, self.now.micros()) {
             Ok(consumed) => consumed.channel,
             Err(ConsumeError::Store(e)) => return Err(e),
@@ -119,6 +123,17 @@ impl Newcomer {
             None => self.create(tx, channel, system_uuid, machine_key),
             Some(row) => self.replace(tx, row, channel),
         }
+    }
+
+    /// The enrolment that this very registration made: a machine that lost our answer sends it again. The use of the token
+    /// is taken already, and a token for one use may be gone with it; the machine's certificate is proof enough.
+    fn repeated(&self, tx: &mut Tx<'_>) -> Result<Option<ServerRow>, StoreError> {
+        let same = servers::get_by_certificate(tx, &self.fingerprint)?.filter(|row| {
+            tracking::enrolment(row).is(ServerStatus::Pending, StatusDetail::Registering)
+                && row.system_uuid == identity(&self.post.system_uuid)
+                && row.machine_key == identity(&self.post.machine_id)
+        });
+        Ok(same)
     }
 
     fn create(
