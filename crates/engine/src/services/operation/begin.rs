@@ -80,14 +80,14 @@ pub async fn start(engine: &Engine, actor: &Actor, server: &str, request: Reques
     done.await.map_err(|e| crate::services::server::named(e, server))?.map(|()| started)
 }
 
-/// The work that a registration leaves: its first poll. Replaces what an earlier registration left. Answers its id.
+/// The work that a registration leaves: its first poll. Answers its id.
 pub(crate) fn register(tx: &mut Tx<'_>, row: &ServerRow, actor: &str, now: Time) -> Result<String, StoreError> {
     let about = About { server: &row.id, name: &row.name, machine: &row.machine_id };
     attach(tx, about, Wish::Register, Plan::Register(Register::new(now.0)), actor, now)
 }
 
-/// Has every registered server told where the center is and which certificate it has (`servers.md` 12.7). Replaces what an
-/// earlier change left. Answers the ids.
+/// Has every registered server told where the center is and which certificate it has (`servers.md` 12.7).
+/// Answers the ids.
 pub(crate) fn configure_provider(tx: &mut Tx<'_>, actor: &Actor, now: Time) -> Result<Vec<String>, StoreError> {
     let mut ids = Vec::new();
     for key in servers::keys(tx, &servers::Filter::default(), i64::MAX)? {
@@ -109,7 +109,8 @@ struct About<'a> {
     machine: &'a str,
 }
 
-/// Adds an operation that follows from the change being written, whose audit entry tells who asked for it.
+/// Adds an operation that follows from the change being written, whose audit entry tells who asked for it. One that an
+/// earlier change left begins anew: whoever works on it finds its save refused.
 fn attach(
     tx: &mut Tx<'_>,
     about: About<'_>,
@@ -125,13 +126,20 @@ fn attach(
         unfinished: true,
         ..Filter::default()
     };
-    for older in operations::list(tx, &filter, i64::MAX)? {
+    let begun = Begun { plan, mark: None, documents: None };
+    for mut older in operations::list(tx, &filter, i64::MAX)? {
+        let params: Option<Params> = serde_json::from_str(&older.params).ok();
+        if params.is_some_and(|params| params.server == about.server) {
+            fill(&mut older, &begun, now)?;
+            operations::save(tx, &older)?;
+            return Ok(older.id);
+        }
         let Ok(plan) = plan_of(&older) else { continue };
-        end(tx, older, &plan, Ending::Cancelled, format!("superseded by {} {id}", wish.kind()), now.0)?;
+        end(tx, older, &plan, Ending::Cancelled, "the server registered anew".into(), now.0)?;
     }
     let params = Params { wish, server: about.server.to_owned(), force: false };
     let mut operation = operation(&id, &params, about.name, about.machine, actor, now)?;
-    fill(&mut operation, &Begun { plan, mark: None, documents: None }, now)?;
+    fill(&mut operation, &begun, now)?;
     operations::insert(tx, &operation)?;
     Ok(id)
 }
