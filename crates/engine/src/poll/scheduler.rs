@@ -7,7 +7,10 @@ use muster_domain::server::{
     enrolment::{Enrolment, PollOrigin},
     status::poll_interval,
 };
-use muster_store::tables::{leases, servers};
+use muster_store::{
+    StoreError,
+    tables::{leases, servers},
+};
 use std::{
     collections::{HashMap, HashSet, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
@@ -20,7 +23,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// Polls at once.
 const AT_ONCE: usize = 256;
 const TICK: Duration = Duration::from_secs(1);
-/// How long a daemon that died keeps others from polling, in microseconds.
+const LEASE: &str = "poller";
+/// How long a daemon that died keeps others from polling at most, in microseconds.
 const LEASE_US: i64 = 15_000_000;
 /// A ready server's documents are collected anew this often, in microseconds.
 const FULL_US: i64 = 3_600_000_000;
@@ -48,10 +52,17 @@ pub async fn run(engine: Engine, shutdown: CancellationToken) {
             _ = tick.tick() => {}
         }
         let now = engine.clock().micros();
-        let holder = owner.clone();
-        let mine = engine.store().write(move |tx| leases::acquire(tx, "poller", &holder, now, now + LEASE_US)).await;
-        if !mine.unwrap_or(false) {
-            continue;
+        match lease(&engine, &owner, now).await {
+            Ok(None) => {}
+            Ok(Some(lapses)) => {
+                // Looked at again the moment it lapses: nobody polls for no longer than the lease.
+                tick.reset_after(lapses.min(TICK));
+                continue;
+            }
+            Err(e) => {
+                tracing::error!(error = %e, "cannot find out who polls");
+                continue;
+            }
         }
         let keys = match engine.store().read(|tx| servers::keys(tx, &servers::Filter::default(), i64::MAX)).await {
             Ok(keys) => keys,
@@ -91,6 +102,18 @@ pub async fn run(engine: Engine, shutdown: CancellationToken) {
     tasks.close();
     // Polls end by their own deadlines; nothing is lost when they do not.
     tokio::time::timeout(Duration::from_secs(5), tasks.wait()).await.ok();
+    engine.store().write(move |tx| leases::release(tx, LEASE, &owner)).await.ok();
+}
+
+/// Takes or renews the right to poll; while another daemon has it, answers when that lapses.
+async fn lease(engine: &Engine, owner: &str, now: i64) -> Result<Option<Duration>, StoreError> {
+    let owner = owner.to_owned();
+    let holder = engine.store().write(move |tx| match leases::acquire(tx, LEASE, &owner, now, now + LEASE_US)? {
+        true => Ok(None),
+        false => leases::holder(tx, LEASE),
+    });
+    let lapses = holder.await?.map(|(_, until)| u64::try_from(until - now).unwrap_or(0).max(1000));
+    Ok(lapses.map(Duration::from_micros))
 }
 
 /// A server not polled by this process yet: somewhere in its rhythm, so that a fleet is asked evenly. Pending ones at once.

@@ -3,8 +3,7 @@
 use crate::{
     Actor, ChannelIndexes, Engine, Error,
     operation::{
-        Documents, Ending, Mark, Params, Plan, State, StepView, Wish, documents_context, passive, replace, steps,
-        stored, unreadable,
+        Documents, Ending, Mark, Params, Plan, State, StepView, Wish, passive, replace, steps, stored, unreadable,
     },
     services::{audit, server::tracking},
 };
@@ -34,7 +33,7 @@ use muster_domain::{
     },
 };
 use muster_store::{
-    StoreError, Tx,
+    Secret, StoreError, Tx,
     tables::{
         operations::{self, Operation},
         servers::{self, Server as ServerRow},
@@ -141,6 +140,7 @@ pub async fn start(engine: &Engine, actor: &Actor, server: &str, request: Reques
         };
         fill(&mut operation, &begun, now)?;
         operations::insert(tx, &operation)?;
+        operations::set_documents(tx, &operation.id, begun.documents.as_ref())?;
         audit::append(tx, &entry(&operation, "start", &actor, now))?;
         Ok(Ok(()))
     });
@@ -162,17 +162,12 @@ fn broken(e: impl std::fmt::Display) -> StoreError {
 struct Begun {
     plan: Plan,
     mark: Option<Mark>,
-    documents: Option<String>,
+    documents: Option<Secret>,
 }
 
 /// An operation that is due at once.
 fn fill(operation: &mut Operation, begun: &Begun, now: Time) -> Result<(), StoreError> {
-    let state = State {
-        plan: begun.plan.encode().map_err(broken)?,
-        mark: begun.mark.clone(),
-        incus_operation: None,
-        documents: begun.documents.clone(),
-    };
+    let state = State { plan: begun.plan.encode().map_err(broken)?, mark: begun.mark.clone(), incus_operation: None };
     operation.state = serde_json::to_string(&state).map_err(broken)?;
     operation.status = "pending".into();
     operation.reason = "waiting for a free worker".into();
@@ -246,8 +241,8 @@ fn mark(
             );
             return Ok(Err(Error::Invalid(text)));
         }
-        let plain = serde_json::to_vec(&Documents { wanted: wanted.clone(), before: old }).map_err(broken)?;
-        documents = Some(tx.keys().seal(&documents_context(id), &plain).map_err(broken)?);
+        let plain = serde_json::to_string(&Documents { wanted: wanted.clone(), before: old }).map_err(broken)?;
+        documents = Some(Secret::new(plain));
         replace(tx, row, &mut observation, part, wanted)?;
     }
     servers::update_observation(tx, &row.id, row.observed, &observation)?;
@@ -393,13 +388,10 @@ pub async fn retry(engine: &Engine, actor: &Actor, id: &str) -> Result<View, Err
         return Err(not_now());
     }
     let params: Params = serde_json::from_str(&found.params).map_err(unreadable)?;
-    let state: State = serde_json::from_str(&found.state).map_err(unreadable)?;
-    let document = match &state.documents {
+    let wanted = found.id.clone();
+    let document = match engine.store().read(move |tx| operations::documents(tx, &wanted)).await? {
         None => None,
-        Some(sealed) => {
-            let opened = engine.store().keys().open(&documents_context(id), sealed).map_err(unreadable)?;
-            Some(serde_json::from_slice::<Documents>(&opened).map_err(unreadable)?.wanted)
-        }
+        Some(opened) => Some(serde_json::from_str::<Documents>(opened.expose()).map_err(unreadable)?.wanted),
     };
     let request = Request { wish: params.wish.clone(), force: params.force, document };
     let (channels, now, actor) = (engine.channel_index().await?, engine.clock().now(), actor.clone());
@@ -415,6 +407,7 @@ pub async fn retry(engine: &Engine, actor: &Actor, id: &str) -> Result<View, Err
         fill(&mut operation, &begun, now)?;
         operation.attempt += 1;
         operations::save(tx, &operation)?;
+        operations::set_documents(tx, &operation.id, begun.documents.as_ref())?;
         // A wish to cancel belongs to the try before.
         operations::withdraw_cancel(tx, &operation.id)?;
         audit::append(tx, &entry(&operation, "retry", &actor, now))?;

@@ -1,14 +1,10 @@
 //! The center's own settings and certificate (`updates-and-system.md` 6, 7).
 
-use crate::{
-    Actor, Engine, Error, identity, masks,
-    services::audit,
-    settings::{self, Settings},
-};
+use crate::{Actor, Engine, Error, identity, masks, services::audit, settings};
 use muster_api::system::{SystemCertificatePost, SystemNetwork, SystemSecurity, SystemSettings, SystemUpdates};
 use muster_store::tables::channels;
 use serde::Serialize;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// Trust and log-in, secrets masked.
 pub fn security(engine: &Engine) -> SystemSecurity {
@@ -20,8 +16,7 @@ pub fn security(engine: &Engine) -> SystemSecurity {
 /// # Errors
 /// [`Error::Invalid`].
 pub async fn put_network(engine: &Engine, actor: &Actor, put: SystemNetwork) -> Result<(), Error> {
-    let value = settings::check_network(&put)?;
-    save(engine, actor, "network", value.clone(), move |s| s.network = value.clone()).await
+    save(engine, actor, "network", settings::check_network(&put)?).await
 }
 
 /// Replaces trust and log-in; masked secrets keep their stored values.
@@ -29,6 +24,8 @@ pub async fn put_network(engine: &Engine, actor: &Actor, put: SystemNetwork) -> 
 /// # Errors
 /// [`Error::Invalid`].
 pub async fn put_security(engine: &Engine, actor: &Actor, put: SystemSecurity) -> Result<(), Error> {
+    // Another daemon may have stored other secrets just now.
+    engine.reload().await?;
     let stored = engine.settings().security.clone();
     let value = settings::check_security(&masks::unmasked(put, &stored))?;
     if value.oidc != stored.oidc {
@@ -37,7 +34,7 @@ pub async fn put_security(engine: &Engine, actor: &Actor, put: SystemSecurity) -
     if value.openfga != stored.openfga {
         reachable("security.openfga.api_url", &value.openfga.api_url).await?;
     }
-    save(engine, actor, "security", value.clone(), move |s| s.security = value.clone()).await
+    save(engine, actor, "security", value).await
 }
 
 /// Replaces log level and scriptlet.
@@ -45,8 +42,7 @@ pub async fn put_security(engine: &Engine, actor: &Actor, put: SystemSecurity) -
 /// # Errors
 /// [`Error::Invalid`].
 pub async fn put_settings(engine: &Engine, actor: &Actor, put: SystemSettings) -> Result<(), Error> {
-    let value = settings::check_settings(&put)?;
-    save(engine, actor, "settings", value.clone(), move |s| s.settings = value.clone()).await
+    save(engine, actor, "settings", settings::check_settings(&put)?).await
 }
 
 /// Replaces update source and default channels; empty channels become `stable`.
@@ -67,7 +63,7 @@ pub async fn put_updates(engine: &Engine, actor: &Actor, put: SystemUpdates) -> 
             return Err(Error::Invalid(format!("Invalid config, \"{field}\": there is no channel {channel:?}")));
         }
     }
-    save(engine, actor, "updates", value.clone(), move |s| s.updates = value.clone()).await
+    save(engine, actor, "updates", value).await
 }
 
 /// Replaces the server certificate; new connections get it at once.
@@ -81,19 +77,12 @@ pub async fn put_certificate(engine: &Engine, actor: &Actor, post: SystemCertifi
         return Ok(());
     }
     let entry = audit::entry(engine.clock().micros(), actor, "certificate.replace", "system", "certificate");
-    let row = next.clone();
-    engine
-        .store()
-        .write(move |tx| {
-            identity::put(tx, "server", &row)?;
-            audit::append(tx, &entry)
-        })
-        .await?;
-    let identities = identity::Identities { client: current.client.clone(), server: next };
-    identities.write_files(&engine.0.directory)?;
-    engine.0.identities.store(Arc::new(identities));
-    engine.0.settings.send_modify(|_| {});
-    Ok(())
+    let done = engine.store().write(move |tx| {
+        identity::put(tx, "server", &next)?;
+        audit::append(tx, &entry)
+    });
+    done.await?;
+    engine.reload().await
 }
 
 async fn save<T: Serialize + Send + Sync + 'static>(
@@ -101,22 +90,14 @@ async fn save<T: Serialize + Send + Sync + 'static>(
     actor: &Actor,
     section: &'static str,
     value: T,
-    apply: impl FnOnce(&mut Settings),
 ) -> Result<(), Error> {
     let entry = audit::entry(engine.clock().micros(), actor, "settings.update", "system", section);
-    engine
-        .store()
-        .write(move |tx| {
-            settings::store_section(tx, section, &value)?;
-            audit::append(tx, &entry)
-        })
-        .await?;
-    engine.0.settings.send_modify(|current| {
-        let mut next = Settings::clone(current);
-        apply(&mut next);
-        *current = Arc::new(next);
+    let done = engine.store().write(move |tx| {
+        settings::store_section(tx, section, &value)?;
+        audit::append(tx, &entry)
     });
-    Ok(())
+    done.await?;
+    engine.reload().await
 }
 
 /// Whether somebody listens there: a setting that locks everybody out is found before it holds.
