@@ -32,13 +32,11 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
     directory(&var)?;
     let socket = options.unix_socket();
     directory(socket.parent().unwrap_or(Path::new(".")))?;
-    let location = options.location(&var);
+    let (location, key_file) = (options.location(&var), options.key_file(&var));
     let engine = tokio::task::spawn_blocking(move || -> Result<Engine> {
         let keys = match KeyRing::from_env()? {
             Some(keys) => keys,
-            None => {
-                KeyRing::load_or_create(&var.join("muster.key")).context("cannot load the key that seals secrets")?
-            }
+            None => KeyRing::load_or_create(&key_file).context("cannot load the key that seals secrets")?,
         };
         let store = Store::open(&location, keys).context("cannot open the database")?;
         Ok(Engine::start(store, Clock::system(), var)?)

@@ -13,6 +13,8 @@ impl KeyRing {
     /// A file `<path>.new` beside it holds the next key, or belongs to a change of the key that was cut short: both keys
     /// are taken, and [`Store::open`](crate::Store::open) finds out which one the database uses.
     pub fn load_or_create(path: &Path) -> Result<KeyRing, SealError> {
+        // Daemons that share a key file by a link share what lies beside it too.
+        let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let new = new_path(path);
         let next = read(&new)?;
         match (read(path)?, next) {

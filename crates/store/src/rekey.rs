@@ -7,7 +7,7 @@
 //! forgets the change. Where the keys are given to the daemon, the next one is the first of them.
 
 use crate::db::{Store, Tx};
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::keyfile::{self, Lock};
 use crate::params;
 use crate::places::Place;
@@ -38,7 +38,14 @@ pub(crate) fn check_keys(store: &Store) -> Result<()> {
             }
         }
     })?;
-    settle(store)
+    match settle(store) {
+        // Every key is at hand: that the next one cannot take its place now keeps nobody from working.
+        Err(StoreError::Sealed(error @ SealError::File { .. })) => {
+            tracing::error!(%error, "the change of the site key cannot be finished yet; leave both key files where they are");
+            Ok(())
+        }
+        settled => settled,
+    }
 }
 
 /// Follows the database: the key that it uses counts as the one in use, and becomes the key file's. Blocks.

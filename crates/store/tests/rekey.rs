@@ -198,6 +198,41 @@ fn a_process_with_a_key_file_of_its_own_follows_when_it_was_given_the_next_key()
 }
 
 #[test]
+fn a_link_to_the_key_file_is_the_key_file() {
+    filed(|location, directory| {
+        let own = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(key_file(directory), key_file(own.path())).unwrap();
+        let (one, other) = (on_file(location, directory), on_file(location, own.path()));
+        rekey(&other).unwrap();
+        assert_eq!(secrets(&one), SECRETS);
+        drop((one, other));
+        assert_eq!(secrets(&on_file(location, directory)), SECRETS);
+        assert_eq!(files(own.path()), ["muster.key"]);
+    });
+}
+
+#[test]
+fn a_key_file_that_cannot_be_replaced_stops_nobody_and_is_replaced_later() {
+    filed(|location, directory| {
+        let store = on_file(location, directory);
+        let change = KeyChange::begin(&store).unwrap();
+        commit(&store, &change).unwrap();
+        let used = change.next_id().to_owned();
+        drop((change, store));
+        fs::remove_file(directory.join("muster.key.lock")).unwrap();
+        fs::create_dir(directory.join("muster.key.lock")).unwrap();
+        let store = on_file(location, directory);
+        assert_eq!(store.keys().current_id(), used);
+        assert_eq!(secrets(&store), SECRETS);
+        let refused = rekey(&store).unwrap_err();
+        assert!(matches!(refused, StoreError::Sealed(SealError::File { .. })), "{refused}");
+        fs::remove_dir(directory.join("muster.key.lock")).unwrap();
+        settle(&store).unwrap();
+        assert_eq!(files(directory), ["muster.key", "muster.key.lock"]);
+    });
+}
+
+#[test]
 fn two_changes_at_once_are_one() {
     filed(|location, directory| {
         let (one, other) = (on_file(location, directory), on_file(location, directory));

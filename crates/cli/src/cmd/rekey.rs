@@ -96,7 +96,9 @@ fn human(raw: &Value) -> String {
         let this = if daemon["this"] == true { " (this one)" } else { "" };
         format!("- {} {}: {}{this}\n", field(daemon, "host"), field(daemon, "id"), keys(&daemon["keys"]))
     });
-    format!("{}Daemons:\n{}", labelled(&lines), daemons.collect::<String>())
+    let daemons: String = daemons.collect();
+    let title = if daemons.is_empty() { "" } else { "Daemons:\n" };
+    format!("{}{title}{daemons}", labelled(&lines))
 }
 
 #[cfg(test)]
