@@ -9,6 +9,10 @@
 
 pub mod call;
 pub mod center;
+#[cfg(feature = "crash-points")]
+pub mod crash;
+#[cfg(not(feature = "crash-points"))]
+mod crash;
 pub mod endpoint;
 pub mod incus;
 pub mod incusos;

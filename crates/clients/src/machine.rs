@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tracing::debug;
 
 use crate::call::{Answer, BoxError, CallError, Failure, open_envelope, read_body};
+use crate::crash;
 use crate::endpoint::{Endpoint, EndpointError, Io};
 use crate::tls::{Credentials, Trust};
 
@@ -174,6 +175,7 @@ impl Machine {
             let response = self.exchange(request).await?;
             let status = response.status();
             let body = read_body(response.into_body(), self.body_limit).await?;
+            crash::after(&method);
             open_envelope(status, &body)
         };
         let answer = tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(Failure::Timeout));
@@ -203,6 +205,8 @@ impl Machine {
             }
         };
         let response = tokio::time::timeout(deadline, exchange).await.unwrap_or(Err(Failure::Timeout));
+        // Its body streams, and may have no end.
+        crash::after(&method);
         response.map_err(|failure| self.error(&method, &path, failure))
     }
 
@@ -256,6 +260,7 @@ impl Machine {
             request.headers_mut().insert(header::HOST, host);
         }
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        crash::before(request.method());
         match kept.sender.try_send_request(request).await {
             Ok(response) => {
                 let kept = Some((kept, self.slot.clone()));

@@ -56,8 +56,18 @@ impl Identities {
 
     /// Whether machines trust the server certificate without being given it. A self-signed one they do not.
     pub fn server_is_publicly_trusted(&self, now_us: i64) -> bool {
-        tls::publicly_trusted(&self.server.certificate_pem, system_time(now_us))
+        is_publicly_trusted(&self.server.certificate_pem, now_us)
     }
+}
+
+/// Whether machines trust a certificate (PEM) without being given it.
+pub(crate) fn is_publicly_trusted(certificate_pem: &str, now_us: i64) -> bool {
+    tls::publicly_trusted(certificate_pem, system_time(now_us))
+}
+
+/// The stored server certificate (PEM); none before the first start.
+pub(crate) fn server_certificate(tx: &mut Tx<'_>) -> Result<Option<String>, StoreError> {
+    Ok(table::get(tx, "server")?.map(|stored| stored.certificate))
 }
 
 /// A pair given by an operator.

@@ -27,9 +27,12 @@ use arc_swap::ArcSwap;
 use clock::Clock;
 use muster_store::Store;
 use settings::Settings;
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How long a process that died keeps others from its work.
+const LEASE: Duration = Duration::from_secs(30);
 
 /// Everything a service needs. Cheap to clone.
 #[derive(Clone)]
@@ -44,6 +47,7 @@ struct Inner {
     daemon: presence::Daemon,
     key_progress: services::site_key::Progress,
     directory: PathBuf,
+    lease: Duration,
     connections: poll::Connections,
     prepared: services::image::PreparedImages,
     tasks: TaskTracker,
@@ -68,11 +72,31 @@ impl Engine {
             followed: tokio::sync::Mutex::default(),
             key_progress: services::site_key::Progress::default(),
             directory,
+            lease: LEASE,
             connections: poll::Connections::default(),
             prepared: services::image::PreparedImages::default(),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
         })))
+    }
+
+    /// With other leases than those of 30 s. To be called before the engine is shared.
+    #[must_use]
+    pub fn with_lease(mut self, lease: Duration) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.lease = lease;
+        }
+        self
+    }
+
+    /// How long a process that died keeps others from its work.
+    pub(crate) fn lease(&self) -> Duration {
+        self.0.lease
+    }
+
+    /// [`Engine::lease`] in microseconds.
+    pub(crate) fn lease_us(&self) -> i64 {
+        i64::try_from(self.0.lease.as_micros()).unwrap_or(i64::MAX)
     }
 
     /// The store.

@@ -45,11 +45,16 @@ impl Settings {
 /// The database's, or a section that cannot be opened with the keys at hand.
 pub fn read(tx: &mut Tx<'_>) -> Result<Settings, StoreError> {
     Ok(Settings {
-        network: section(tx, "network")?,
+        network: network(tx)?,
         security: section(tx, "security")?,
         settings: section(tx, "settings")?,
         updates: section(tx, "updates")?,
     })
+}
+
+/// The stored addresses.
+pub(crate) fn network(tx: &mut Tx<'_>) -> Result<SystemNetwork, StoreError> {
+    section(tx, "network")
 }
 
 fn section<T: Default + DeserializeOwned>(tx: &mut Tx<'_>, name: &str) -> Result<T, StoreError> {

@@ -24,6 +24,9 @@ pub struct Options {
     /// Do not poll or do other work on a timer.
     #[arg(long, env = "OPERATIONS_CENTER_DISABLE_BACKGROUND_TASKS", value_parser = clap::builder::BoolishValueParser::new(), default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub disable_background_tasks: bool,
+    /// Seconds for which a daemon that died keeps others from its work.
+    #[arg(long, env = "MUSTER_LEASE", hide = true, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub lease: u32,
     /// Accepted for compatibility: the log goes to standard error.
     #[arg(long)]
     pub logfile: Option<String>,

@@ -5,6 +5,8 @@ mod answer;
 mod body;
 mod caller;
 pub mod config;
+#[cfg(feature = "crash-points")]
+pub mod crash;
 mod error;
 pub mod listen;
 mod metrics;

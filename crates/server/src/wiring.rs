@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use muster_engine::{Engine, clock::Clock, operation, poll, upkeep};
 use muster_store::{KeyRing, Store};
-use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
+use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
@@ -28,18 +28,21 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
         .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
         .init();
 
+    #[cfg(feature = "crash-points")]
+    crate::crash::arm()?;
     let var = options.var();
     directory(&var)?;
     let socket = options.unix_socket();
     directory(socket.parent().unwrap_or(Path::new(".")))?;
     let (location, key_file) = (options.location(&var), options.key_file(&var));
+    let lease = Duration::from_secs(options.lease.into());
     let engine = tokio::task::spawn_blocking(move || -> Result<Engine> {
         let keys = match KeyRing::from_env()? {
             Some(keys) => keys,
             None => KeyRing::load_or_create(&key_file).context("cannot load the key that seals secrets")?,
         };
         let store = Store::open(&location, keys).context("cannot open the database")?;
-        Ok(Engine::start(store, Clock::system(), var)?)
+        Ok(Engine::start(store, Clock::system(), var)?.with_lease(lease))
     })
     .await??;
 

@@ -55,21 +55,24 @@ fn reload<S: Stored + PartialEq + std::fmt::Debug>(state: S) -> S {
 fn a_reboot_is_marked_called_and_confirmed() {
     let rebooting = server(ServerStatus::Offline, StatusDetail::Rebooting);
     let mut plan = Reboot::new(at(0));
-    assert_eq!(plan.next(&ready(), false, at(0)), Decision::Do(CallAction::Mark));
+    assert_eq!(plan.next(&ready(), Seen::Nothing, false, at(0)), Decision::Do(CallAction::Mark));
     plan.call.advance(Outcome::Marked);
     plan = reload(plan);
-    assert_eq!(plan.next(&rebooting, false, at(0)), Decision::Do(CallAction::Call));
+    assert_eq!(plan.next(&rebooting, Seen::Nothing, false, at(0)), Decision::Do(CallAction::Call));
     plan.call.advance(Outcome::Begun);
-    assert!(reason(plan.next(&rebooting, true, at(1))).contains("not answered the call"));
+    assert!(reason(plan.next(&rebooting, Seen::Nothing, true, at(1))).contains("not answered the call"));
     assert!(!plan.call.is_answered());
     plan.call.advance(Outcome::Accepted);
     plan = reload(plan);
     assert!(plan.call.is_answered());
-    assert_eq!(reason(plan.next(&rebooting, false, at(2))), "waiting for a new boot");
-    assert_eq!(plan.next(&ready(), false, at(90)), Decision::Done);
+    assert_eq!(reason(plan.next(&rebooting, Seen::Nothing, false, at(2))), "waiting for a new boot");
+    assert_eq!(plan.next(&ready(), Seen::Nothing, false, at(90)), Decision::Done);
     let lost = server(ServerStatus::Offline, StatusDetail::Unresponsive);
-    assert_eq!(cause(plan.next(&lost, false, at(90))), "confirm: the server did not come back from its reboot");
-    assert!(cause(plan.next(&rebooting, false, at(26 * 60))).contains("not over in time"));
+    assert_eq!(
+        cause(plan.next(&lost, Seen::Nothing, false, at(90))),
+        "confirm: the server did not come back from its reboot"
+    );
+    assert!(cause(plan.next(&rebooting, Seen::Nothing, false, at(26 * 60))).contains("not over in time"));
 }
 
 #[test]
@@ -78,15 +81,24 @@ fn a_reboot_in_doubt_is_not_done_twice() {
     plan.call.advance(Outcome::Marked);
     plan.call.advance(Outcome::Begun);
     plan = reload(plan);
-    // The process died with the call. Nothing has happened to the machine: the call goes out again.
+    assert!(plan.is_in_doubt());
+    // The process died with the call. The boot of before answers: the call goes out again.
     let mut seen = server(ServerStatus::Offline, StatusDetail::Rebooting);
     seen.boot_at = Some(at(-5000));
-    assert_eq!(plan.next(&seen, false, at(60)), Decision::Do(CallAction::Call));
+    assert_eq!(plan.next(&seen, Seen::OldBoot, false, at(60)), Decision::Do(CallAction::Call));
+    // Nothing is known, and what polls saw is of before: it is looked at again, and not called.
+    assert_eq!(reason(plan.next(&seen, Seen::Nothing, false, at(60))), "finding out whether the reboot had begun");
+    assert!(cause(plan.next(&seen, Seen::Nothing, false, at(26 * 60))).starts_with("call: not over in time"));
     // It is away, or has booted since: the call had arrived.
+    assert_eq!(reason(plan.next(&seen, Seen::Away, false, at(60))), "waiting for a new boot");
     seen.seen_away = true;
-    assert_eq!(reason(plan.next(&seen, false, at(60))), "waiting for a new boot");
+    assert_eq!(reason(plan.next(&seen, Seen::Nothing, false, at(60))), "waiting for a new boot");
+    assert_eq!(plan.next(&seen, Seen::OldBoot, false, at(60)), Decision::Do(CallAction::Call), "it is back as it was");
     let back = Enrolment { boot_at: Some(at(30)), ..ready() };
-    assert_eq!(plan.next(&back, false, at(60)), Decision::Done);
+    assert_eq!(plan.next(&back, Seen::Away, false, at(60)), Decision::Done);
+    // It has reported itself ready, which names no boot.
+    let reported = Enrolment { boot_at: None, ..ready() };
+    assert_eq!(plan.next(&reported, Seen::Away, false, at(60)), Decision::Done);
 }
 
 #[test]
@@ -220,26 +232,21 @@ fn a_push_is_tried_again_and_given_up_in_the_end() {
 }
 
 #[test]
-fn a_registration_polls_ten_times_a_second_apart_then_every_minute() {
+fn a_registration_polls_ten_times_a_second_apart_then_waits_to_be_found() {
     let mut plan = Register::new(at(0));
     let mut pending = server(ServerStatus::Pending, StatusDetail::Registering);
-    let mut now = 0;
-    for n in 0..12 {
-        let pause = if n < 10 { 1 } else { 60 };
-        assert!(
-            matches!(plan.next(&pending, false, at(now)), Decision::Wait { until, .. } if until == at(now + pause))
-        );
-        now += pause;
-        assert_eq!(plan.next(&pending, false, at(now)), Decision::Do(()));
-        plan.advance(at(now));
+    for now in 0..10 {
+        assert!(matches!(plan.next(&pending, false, at(now)), Decision::Wait { until, .. } if until == at(now + 1)));
+        assert_eq!(plan.next(&pending, false, at(now + 1)), Decision::Do(()));
+        plan.advance(at(now + 1));
     }
+    assert!(matches!(plan.next(&pending, false, at(3600)), Decision::Wait { until, .. } if until == at(86_400)));
     pending.last_failure = Some(Failure { what: FailureKind::Connect, how: "refused".into() });
     let plan = reload(plan);
     assert!(
-        reason(plan.next(&pending, false, at(now)))
-            .ends_with("12 polls so far, the last: the connection failed: refused")
+        reason(plan.next(&pending, false, at(10))).ends_with("the last poll failed, the connection failed: refused")
     );
-    assert_eq!(plan.next(&ready(), false, at(now)), Decision::Done);
+    assert_eq!(plan.next(&ready(), false, at(10)), Decision::Done);
     assert!(cause(plan.next(&pending, false, at(86_400))).starts_with("first poll: never reached"));
 }
 

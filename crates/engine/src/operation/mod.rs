@@ -6,6 +6,7 @@
 mod observe;
 mod perform;
 mod plan;
+mod provider;
 mod record;
 mod reset;
 mod work;
@@ -25,8 +26,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Operations at once. Those that wait hold none.
 const AT_ONCE: usize = 128;
-/// How long a process that died keeps others from its operations, in microseconds.
-pub(crate) const LEASE_US: i64 = 30_000_000;
 /// The longest sleep: what another process did to the database on SQLite is seen then at the latest.
 const LONGEST: Duration = Duration::from_secs(30);
 /// After a failure of the database.
@@ -96,7 +95,8 @@ async fn claim(
     }
     let owner = owner.to_owned();
     let room = i64::try_from(room).unwrap_or(i64::MAX);
-    let claimed = engine.store().write(move |tx| operations::claim_due(tx, &owner, now, now + LEASE_US, room)).await?;
+    let until = now + engine.lease_us();
+    let claimed = engine.store().write(move |tx| operations::claim_due(tx, &owner, now, until, room)).await?;
     // The claim itself ticks, so the next round looks at once.
     Ok((claimed, LONGEST))
 }

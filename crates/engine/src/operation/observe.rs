@@ -68,6 +68,9 @@ pub(super) async fn observe(
                 return Ok((row, observed));
             }
         }
+        (Plan::Reboot(reboot), Some(row)) if reboot.is_in_doubt() => {
+            observed.seen = boot(engine, row, reboot.call.started.as_microsecond()).await;
+        }
         (Plan::Reset(_), _) => observed.seen = seen(engine, operation, params, plan, row.as_ref()).await?,
         _ => {}
     }
@@ -161,14 +164,21 @@ async fn seen(
         }
     }
     let Some(row) = row else { return Ok(Seen::Nothing) };
-    let Ok(machine) = perform::machine(engine, row) else { return Ok(Seen::Nothing) };
+    Ok(boot(engine, row, operation.created_at).await)
+}
+
+/// Which boot answers: that of before `since` (microseconds since 1970), or another one or none.
+async fn boot(engine: &Engine, row: &ServerRow, since: i64) -> Seen {
+    let Ok(machine) = perform::machine(engine, row) else { return Seen::Nothing };
     if machine.ping(PING_WITHIN).await.is_err() {
-        return Ok(Seen::Away);
+        return Seen::Away;
     }
-    let uptime = machine.environment().await.ok().and_then(|e| e.uptime).and_then(|s| i64::try_from(s).ok());
+    // One that is there and gives no answer to this is on its way up or down, or was wiped a moment ago.
+    let Ok(environment) = machine.environment().await else { return Seen::Nothing };
+    let uptime = environment.uptime.and_then(|s| i64::try_from(s).ok());
     let boot = uptime.map(|seconds| engine.clock().micros() - seconds.saturating_mul(1_000_000));
-    Ok(match boot {
-        Some(boot) if boot > operation.created_at => Seen::Away,
+    match boot {
+        Some(boot) if boot > since => Seen::Away,
         _ => Seen::OldBoot,
-    })
+    }
 }

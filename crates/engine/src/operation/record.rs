@@ -31,6 +31,10 @@ pub enum Wish {
     Storage,
     /// Follow this channel.
     Channel(String),
+    /// Poll it for the first time. Follows from a registration.
+    Register,
+    /// Tell it where the center is. Follows from a change of the center's address or certificate.
+    Provider,
     /// Wipe it.
     FactoryReset {
         /// The token to come back with; none makes one.
@@ -52,6 +56,8 @@ impl Wish {
             Self::Network => "configure-network",
             Self::Storage => "configure-storage",
             Self::Channel(_) => "configure-update",
+            Self::Register => "register",
+            Self::Provider => "configure-provider",
             Self::FactoryReset { .. } => "factory-reset",
         }
     }

@@ -1,15 +1,19 @@
 //! One claimed operation: look, decide, do one thing, record it; until it has to wait or is over.
 
 use super::{
-    Ending, LEASE_US, Params, Plan, State, observe,
+    Ending, Params, Plan, State, observe,
     perform::{self, Given},
     plan::{Act, Call},
-    record, reset,
+    provider, record, reset,
 };
-use crate::{Engine, Error, poll::hidden, services::server::tracking};
+use crate::{
+    Engine, Error,
+    poll::{self, hidden},
+    services::server::tracking,
+};
 use muster_domain::{
     operation::{Cause, Decision, call::Outcome},
-    server::action,
+    server::{action, enrolment::PollOrigin},
 };
 use muster_store::{
     Secret, StoreError, Tx,
@@ -19,14 +23,13 @@ use muster_store::{
     },
 };
 use serde_json::Value;
-use std::time::Duration;
 
-/// A lease is renewed this often while a machine is being waited for.
-const RENEW: Duration = Duration::from_secs(10);
 /// One claim takes at most so many steps; a planner that asks for more is broken.
 const MOST_STEPS: usize = 32;
-/// Shortest and longest time between two looks at something that is waited for, in microseconds.
+/// Shortest and longest time between two looks at what nothing wakes for, in microseconds.
 const LOOK_US: (i64, i64) = (2_000_000, 30_000_000);
+/// Time between two looks at what is woken, so that the reason shown does not grow old, in microseconds.
+const REFRESH_US: i64 = 60_000_000;
 
 /// An operation under our lease.
 pub(super) struct Held {
@@ -94,8 +97,8 @@ impl Held {
             match self.plan.next(&observed, now.0) {
                 Decision::Wait { until, reason } => {
                     let age = (now.micros() - self.operation.created_at) / 10;
-                    let look = now.micros() + age.clamp(LOOK_US.0, LOOK_US.1);
-                    self.operation.not_before = look.min(until.as_microsecond());
+                    let pause = if self.plan.is_woken() { REFRESH_US } else { age.clamp(LOOK_US.0, LOOK_US.1) };
+                    self.operation.not_before = until.as_microsecond().min(now.micros() + pause);
                     return Ok(self.save(engine, "waiting", &reason).await?);
                 }
                 Decision::Done => return Ok(self.finish(engine, Ending::Succeeded, None).await?),
@@ -104,6 +107,19 @@ impl Held {
                 Decision::Do(Act::Mark) => self.plan.advance(Outcome::Marked),
                 Decision::Do(Act::Undo) => self.undo(engine).await?,
                 Decision::Do(Act::Reset(action)) => reset::act(engine, self, row.as_ref(), action).await?,
+                Decision::Do(Act::Poll) => {
+                    let poll = poll::poll(engine, &self.params.server, true, PollOrigin::Background);
+                    // How it ended stands at the server.
+                    self.holding(engine, poll).await?.ok();
+                    self.plan.advance_poll(engine.clock().now().0);
+                }
+                Decision::Do(Act::Provider) => {
+                    let outcome = match &row {
+                        Some(row) => self.holding(engine, provider::push(engine, row)).await?,
+                        None => Err("the server's record is gone".into()),
+                    };
+                    self.plan.advance_provider(outcome, engine.clock().now().0);
+                }
                 Decision::Do(Act::Call(call)) => {
                     self.call(engine, row.as_ref(), call).await?;
                     fresh = true;
@@ -131,8 +147,13 @@ impl Held {
             Ok(incus) => {
                 self.state.incus_operation = incus.or_else(|| self.state.incus_operation.take());
                 self.plan.advance(Outcome::Accepted);
-                if matches!(call, Call::Channel | Call::CheckUpdate) {
-                    engine.poll_soon(&row.id);
+                match call {
+                    // Who asked for it sees the channel that the machine reports.
+                    Call::Channel => {
+                        drop(self.holding(engine, poll::poll(engine, &row.id, true, PollOrigin::Background)).await?)
+                    }
+                    Call::CheckUpdate => engine.poll_soon(&row.id),
+                    _ => {}
                 }
             }
             Err(refusal) => self.plan.advance(Outcome::Refused(refusal)),
@@ -143,13 +164,14 @@ impl Held {
     /// Waits for `call` and keeps the lease meanwhile. A lease that is lost ends the wait.
     pub async fn holding<T>(&self, engine: &Engine, call: impl Future<Output = T>) -> Result<T, StoreError> {
         let mut call = std::pin::pin!(call);
-        let mut renew = tokio::time::interval_at(tokio::time::Instant::now() + RENEW, RENEW);
+        let third = engine.lease() / 3;
+        let mut renew = tokio::time::interval_at(tokio::time::Instant::now() + third, third);
         loop {
             tokio::select! {
                 answer = &mut call => return Ok(answer),
                 _ = renew.tick() => {
                     let (id, owner) = (self.operation.id.clone(), self.owner.clone());
-                    let until = engine.clock().micros() + LEASE_US;
+                    let until = engine.clock().micros() + engine.lease_us();
                     if !engine.store().write(move |tx| operations::renew(tx, &id, &owner, until)).await? {
                         return Err(StoreError::Stale);
                     }

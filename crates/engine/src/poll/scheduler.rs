@@ -107,8 +107,8 @@ pub async fn run(engine: Engine, shutdown: CancellationToken) {
 
 /// Takes or renews the right to poll; while another daemon has it, answers when that lapses.
 async fn lease(engine: &Engine, owner: &str, now: i64) -> Result<Option<Duration>, StoreError> {
-    let owner = owner.to_owned();
-    let holder = engine.store().write(move |tx| match leases::acquire(tx, LEASE, &owner, now, now + LEASE_US)? {
+    let (owner, until) = (owner.to_owned(), now + engine.lease_us().min(LEASE_US));
+    let holder = engine.store().write(move |tx| match leases::acquire(tx, LEASE, &owner, now, until)? {
         true => Ok(None),
         false => leases::holder(tx, LEASE),
     });
@@ -116,11 +116,12 @@ async fn lease(engine: &Engine, owner: &str, now: i64) -> Result<Option<Duration
     Ok(lapses.map(Duration::from_micros))
 }
 
-/// A server not polled by this process yet: somewhere in its rhythm, so that a fleet is asked evenly. Pending ones at once.
+/// A server not polled by this process yet: somewhere in its rhythm, so that a fleet is asked evenly. A pending one is polled
+/// by the operation of its registration first.
 fn first_sight(key: &servers::ServerKey, now: i64) -> Polled {
     let Some(interval) = interval(key, now) else { return Polled { at: now, full_at: now, pending: false } };
     if key.status == "pending" {
-        return Polled { at: 0, full_at: 0, pending: true };
+        return Polled { at: now, full_at: 0, pending: true };
     }
     let within = |period: i64| now - i64::try_from(hash(&key.id) % period.max(1).unsigned_abs()).unwrap_or(0);
     Polled { at: within(interval), full_at: within(FULL_US), pending: false }

@@ -1,6 +1,10 @@
 //! The center's own settings and certificate (`updates-and-system.md` 6, 7).
 
-use crate::{Actor, Engine, Error, identity, masks, services::audit, settings};
+use crate::{
+    Actor, Engine, Error, identity, masks,
+    services::{audit, operation},
+    settings,
+};
 use muster_api::system::{SystemCertificatePost, SystemNetwork, SystemSecurity, SystemSettings, SystemUpdates};
 use muster_store::tables::channels;
 use serde::Serialize;
@@ -11,12 +15,41 @@ pub fn security(engine: &Engine) -> SystemSecurity {
     masks::masked(&engine.settings().security)
 }
 
-/// Replaces the addresses. The listener follows through [`Engine::watch_settings`].
+/// How long a change waits for the machines to have been told of it. Those that were not by then are told later.
+const TELL_WITHIN: Duration = Duration::from_secs(3);
+
+/// Replaces the addresses. The listener follows through [`Engine::watch_settings`]; the machines are told, each by an
+/// operation of its own, so that one that is away keeps nobody from it (`servers.md` 16, defect 22).
 ///
 /// # Errors
 /// [`Error::Invalid`].
 pub async fn put_network(engine: &Engine, actor: &Actor, put: SystemNetwork) -> Result<(), Error> {
-    save(engine, actor, "network", settings::check_network(&put)?).await
+    let value = settings::check_network(&put)?;
+    let (now, who) = (engine.clock().now(), actor.clone());
+    let entry = audit::entry(now.micros(), actor, "settings.update", "system", "network");
+    let done = engine.store().write(move |tx| {
+        let before = settings::network(tx)?.address;
+        settings::store_section(tx, "network", &value)?;
+        audit::append(tx, &entry)?;
+        match value.address == before || value.address.is_empty() {
+            true => Ok(Vec::new()),
+            false => operation::configure_provider(tx, &who, now),
+        }
+    });
+    let told = done.await?;
+    engine.reload().await?;
+    tell(engine, told).await;
+    Ok(())
+}
+
+/// Waits until the machines were told, but not for long.
+async fn tell(engine: &Engine, operations: Vec<String>) {
+    let all = async {
+        for id in operations {
+            operation::answered(engine, &id).await.ok();
+        }
+    };
+    tokio::time::timeout(TELL_WITHIN, all).await.ok();
 }
 
 /// Replaces trust and log-in; masked secrets keep their stored values.
@@ -42,7 +75,17 @@ pub async fn put_security(engine: &Engine, actor: &Actor, put: SystemSecurity) -
 /// # Errors
 /// [`Error::Invalid`].
 pub async fn put_settings(engine: &Engine, actor: &Actor, put: SystemSettings) -> Result<(), Error> {
-    save(engine, actor, "settings", settings::check_settings(&put)?).await
+    let value = settings::check_settings(&put)?;
+    let source = put.server_registration_scriptlet;
+    match tokio::task::spawn_blocking(move || muster_scriptlet::validate(&source)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => {
+            let why = format!("Invalid config, \"settings.server_registration_scriptlet\": {e}");
+            return Err(Error::Invalid(why));
+        }
+        Err(e) => return Err(Error::Internal(format!("the scriptlet's check ended early: {e}"))),
+    }
+    save(engine, actor, "settings", value).await
 }
 
 /// Replaces update source and default channels; empty channels become `stable`.
@@ -66,7 +109,7 @@ pub async fn put_updates(engine: &Engine, actor: &Actor, put: SystemUpdates) -> 
     save(engine, actor, "updates", value).await
 }
 
-/// Replaces the server certificate; new connections get it at once.
+/// Replaces the server certificate; new connections get it at once, and the machines are told as of an address.
 ///
 /// # Errors
 /// [`Error::Invalid`] when certificate and key do not fit.
@@ -76,13 +119,17 @@ pub async fn put_certificate(engine: &Engine, actor: &Actor, post: SystemCertifi
     if current.server.certificate_pem.trim() == next.certificate_pem.trim() {
         return Ok(());
     }
-    let entry = audit::entry(engine.clock().micros(), actor, "certificate.replace", "system", "certificate");
+    let (now, who) = (engine.clock().now(), actor.clone());
+    let entry = audit::entry(now.micros(), actor, "certificate.replace", "system", "certificate");
     let done = engine.store().write(move |tx| {
         identity::put(tx, "server", &next)?;
-        audit::append(tx, &entry)
+        audit::append(tx, &entry)?;
+        operation::configure_provider(tx, &who, now)
     });
-    done.await?;
-    engine.reload().await
+    let told = done.await?;
+    engine.reload().await?;
+    tell(engine, told).await;
+    Ok(())
 }
 
 async fn save<T: Serialize + Send + Sync + 'static>(

@@ -11,10 +11,7 @@ use axum::{Extension, extract::State};
 use muster_api::system::{
     SystemCertificatePost, SystemKey, SystemKeyChanged, SystemNetwork, SystemSecurity, SystemSettings, SystemUpdates,
 };
-use muster_engine::{
-    Error,
-    services::{site_key, system},
-};
+use muster_engine::services::{site_key, system};
 
 /// Addresses.
 #[utoipa::path(get, path = "/1.0/system/network", tag = "system", responses((status = 200, body = SystemNetwork)))]
@@ -69,16 +66,6 @@ pub async fn put_settings(
     Extension(caller): Extension<Caller>,
     Lenient(put): Lenient<SystemSettings>,
 ) -> Result<Empty, ApiError> {
-    let source = put.server_registration_scriptlet.clone();
-    let checked = tokio::task::spawn_blocking(move || muster_scriptlet::validate(&source)).await;
-    match checked {
-        Ok(Ok(())) => {}
-        Ok(Err(e)) => {
-            let why = format!("Invalid config, \"settings.server_registration_scriptlet\": {e}");
-            return Err(Error::Invalid(why).into());
-        }
-        Err(e) => return Err(Error::Internal(format!("the scriptlet's check ended early: {e}")).into()),
-    }
     system::put_settings(&app.engine, &caller.actor(), put).await?;
     Ok(Empty)
 }

@@ -49,8 +49,9 @@ impl Bench {
         Self { engine, router, openapi, table, certificate, shutdown, _directory: directory }
     }
 
-    /// Listens on loopback; answers the URL.
+    /// Listens on loopback and works on operations; answers the URL.
     pub async fn listen(&self) -> (TcpListeners, String) {
+        tokio::spawn(muster_engine::operation::run(self.engine.clone(), self.shutdown.clone()));
         let tls = Tls { certificate: self.certificate.clone(), trusted_proxies: Arc::default() };
         let listeners = TcpListeners::new(tls, self.router.clone(), self.shutdown.clone());
         listeners.set(Some("127.0.0.1:0".parse().unwrap())).await.unwrap();

@@ -13,6 +13,7 @@ use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, Statement};
 use tokio::sync::watch;
 
+use crate::crash;
 use crate::db::row::Row;
 use crate::db::tls::Connector;
 use crate::db::tx::{Stop, Tx};
@@ -300,8 +301,12 @@ impl Database {
                 (Ok(value), _) => value,
             };
             let commit = if state.changed { self.commit.as_str() } else { "COMMIT" };
+            if state.changed {
+                crash::point("commit:before");
+            }
             let Err(error) = connection.batch(commit) else {
                 if state.changed {
+                    crash::point("commit:after");
                     ticker.tick();
                 }
                 return Ok(value);

@@ -15,6 +15,7 @@ use rusqlite::Connection;
 use rusqlite::ffi::{self, ErrorCode};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
+use crate::crash;
 use crate::db::row::Row;
 use crate::db::tx::{State, Stop, Tx};
 use crate::db::{Job, Ticker, guarded};
@@ -263,11 +264,17 @@ impl Batch {
                 next = jobs.try_recv().ok();
             }
         }
+        if changed {
+            crash::point("commit:before");
+        }
         if let Err(error) = connection.execute_batch("COMMIT") {
             if !connection.is_autocommit() {
                 rollback(connection);
             }
             return Err(translate(&error));
+        }
+        if changed {
+            crash::point("commit:after");
         }
         Ok(changed)
     }

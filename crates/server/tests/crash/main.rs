@@ -1,0 +1,11 @@
+//! `kill -9` at every commit and every call to a machine: real daemons that kill themselves at the N-th point, a simulated
+//! machine in this process, and whoever asked asks again after the restart. Nothing may be lost, doubled or stuck.
+//!
+//! As a check of each change a spread of the points is tried. `MUSTER_CRASH_TEST=all` tries every one,
+//! `MUSTER_CRASH_TEST=7` the point 7 alone; `MUSTER_CRASH_KEEP=1` keeps the daemons' logs.
+
+mod daemon;
+mod points;
+mod site;
+mod stories;
+mod takeover;
