@@ -9,7 +9,7 @@ use muster_store::{Secret, Store, StoreError, Tx, tables::identity as table};
 use std::{io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
 /// Both pairs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identities {
     /// Presented to machines.
     pub client: Identity,
@@ -27,6 +27,19 @@ impl Identities {
             Self { client: one(store, directory, "client", now_us)?, server: one(store, directory, "server", now_us)? };
         identities.write_files(directory)?;
         Ok(identities)
+    }
+
+    /// From the database; none while it has not both.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) fn read(tx: &mut Tx<'_>) -> Result<Option<Self>, StoreError> {
+        let pair = |stored: table::Identity| Identity {
+            certificate_pem: stored.certificate,
+            key_pem: stored.key.expose().to_owned(),
+        };
+        let (client, server) = (table::get(tx, "client")?.map(pair), table::get(tx, "server")?.map(pair));
+        Ok(client.zip(server).map(|(client, server)| Self { client, server }))
     }
 
     /// Writes the pairs as files, keys with mode 0600, each replaced atomically.

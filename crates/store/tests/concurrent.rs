@@ -274,9 +274,15 @@ fn old_events_go_and_numbers_are_never_used_again() {
             write(store, move |tx| events::append(tx, number, "k", "o", "{}"));
         }
         let last = write(store, events::last_seq);
-        assert_eq!(write(store, |tx| events::prune(tx, 3)), 7);
+        assert_eq!(write(store, events::floor), 0);
+        assert_eq!(write(store, |tx| events::prune(tx, 100, 0, 100)), 0, "few and young");
+        assert_eq!(write(store, |tx| events::prune(tx, 3, 0, 5)), 5, "no more than asked for");
+        assert_eq!(write(store, |tx| events::prune(tx, 3, 0, 5)), 2);
+        assert_eq!(write(store, events::floor), last - 3);
         assert_eq!(write(store, |tx| events::after(tx, 0, ALL)).len(), 3);
-        write(store, |tx| events::prune(tx, 0));
+        assert_eq!(write(store, |tx| events::prune(tx, 3, 10, 5)), 2, "older than the tenth");
+        assert_eq!(write(store, |tx| events::prune(tx, 0, 0, 5)), 1);
+        assert_eq!(write(store, events::last_seq), last, "also when all are gone");
         assert!(write(store, |tx| events::append(tx, 1, "k", "o", "{}")) > last);
     });
 }

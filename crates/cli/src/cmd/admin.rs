@@ -1,7 +1,7 @@
 //! `admin` (cli.md 7.7): the database, and the first access.
 
-use super::items;
-use crate::args::ListArgs;
+use super::{items, rekey};
+use crate::args::{ListArgs, ShowArgs, YesArgs};
 use crate::config::ConfigDir;
 use crate::context::{Context, read_file};
 use crate::error::{Error, Result};
@@ -24,6 +24,21 @@ pub(crate) enum Admin {
     },
     /// Let this user in: makes a client certificate if there is none, and trusts it
     Init,
+    /// Show which key the center's secrets are sealed with, and which daemons have it
+    Key {
+        /// Format.
+        #[command(flatten)]
+        show: ShowArgs,
+    },
+    /// Change the key that the center's secrets are sealed with
+    Rekey {
+        /// Format.
+        #[command(flatten)]
+        show: ShowArgs,
+        /// Consent.
+        #[command(flatten)]
+        yes: YesArgs,
+    },
 }
 
 /// Runs it.
@@ -37,6 +52,8 @@ pub(crate) async fn run(ctx: &Context, command: Admin) -> Result {
             ctx.print(&format!("Client certificate {fingerprint} {news}\n"));
             Ok(())
         }
+        Admin::Key { show } => rekey::show_key(ctx, show.format).await,
+        Admin::Rekey { show, yes } => rekey::change(ctx, yes.yes, show.format).await,
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod events;
 pub(crate) mod machine;
 pub(crate) mod operation;
 pub(crate) mod query;
+pub(crate) mod rekey;
 pub(crate) mod remote;
 pub(crate) mod seed;
 pub(crate) mod server;

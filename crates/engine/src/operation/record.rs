@@ -139,23 +139,15 @@ pub(crate) struct State {
     /// Incus' own operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incus_operation: Option<String>,
-    /// [`Documents`], sealed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub documents: Option<String>,
 }
 
-/// What a configuration pushes, and what was there before. With secrets: only ever stored sealed.
+/// What a configuration pushes, and what was there before. With secrets: the `documents` column is sealed.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Documents {
     /// To be pushed.
     pub wanted: serde_json::Value,
     /// Before.
     pub before: serde_json::Value,
-}
-
-/// The place that sealed documents belong to.
-pub(crate) fn documents_context(operation: &str) -> String {
-    format!("operations/{operation}/documents")
 }
 
 /// One step with its progress.

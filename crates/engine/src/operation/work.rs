@@ -141,8 +141,8 @@ impl Held {
             super::Wish::Channel(channel) => channel.clone(),
             _ => row.channel.clone(),
         };
-        let (id, documents) = (self.operation.id.clone(), self.state.documents.clone());
-        let given = Given { operation: &id, channel: &channel, documents: documents.as_deref() };
+        let id = self.operation.id.clone();
+        let given = Given { operation: &id, channel: &channel };
         match self.holding(engine, perform::call(engine, row, call, given)).await? {
             Ok(incus) => {
                 self.state.incus_operation = incus.or_else(|| self.state.incus_operation.take());
@@ -255,10 +255,6 @@ impl Held {
     async fn unmark(&self, engine: &Engine, saved: Operation) -> Result<i64, StoreError> {
         let (server, mark) = (self.params.server.clone(), self.state.mark.clone());
         let part = self.params.wish.part();
-        let before = self.state.documents.as_deref().and_then(|sealed| {
-            let opened = engine.store().keys().open(&record::documents_context(&saved.id), sealed).ok()?;
-            Some(serde_json::from_slice::<record::Documents>(&opened).ok()?.before)
-        });
         let now = engine.clock().micros();
         let done = engine.store().write(move |tx| {
             if let (Some(mark), Some(row)) = (&mark, servers::get_by_id(tx, &server)?) {
@@ -267,8 +263,10 @@ impl Held {
                 if restored != current {
                     let mut observation = tracking::observation(&row, &restored);
                     observation.last_updated = Some(now);
-                    if let (Some(part), Some(before)) = (part, &before) {
-                        replace(tx, &row, &mut observation, part, before.clone())?;
+                    if let (Some(part), Some(documents)) = (part, operations::documents(tx, &saved.id).ok().flatten())
+                        && let Ok(documents) = serde_json::from_str::<record::Documents>(documents.expose())
+                    {
+                        replace(tx, &row, &mut observation, part, documents.before)?;
                     }
                     servers::update_observation(tx, &row.id, row.observed, &observation)?;
                 }

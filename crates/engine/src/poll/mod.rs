@@ -303,5 +303,5 @@ fn emit(tx: &mut Tx<'_>, row: &ServerRow, kind: &str, message: &str, now: i64) -
         entity: row.name.clone(),
         messages: vec![message.into()],
     };
-    warnings::emit(tx, &emitted, &uuid::Uuid::new_v4().to_string(), now).map(|_| ())
+    warnings::emit(tx, &emitted, &uuid::Uuid::now_v7().to_string(), now).map(|_| ())
 }

@@ -3,12 +3,12 @@
 use crate::{
     Actor, Engine, Error, identity, masks,
     services::{audit, operation},
-    settings::{self, Settings},
+    settings,
 };
 use muster_api::system::{SystemCertificatePost, SystemNetwork, SystemSecurity, SystemSettings, SystemUpdates};
 use muster_store::tables::channels;
 use serde::Serialize;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// Trust and log-in, secrets masked.
 pub fn security(engine: &Engine) -> SystemSecurity {
@@ -25,19 +25,19 @@ const TELL_WITHIN: Duration = Duration::from_secs(3);
 /// [`Error::Invalid`].
 pub async fn put_network(engine: &Engine, actor: &Actor, put: SystemNetwork) -> Result<(), Error> {
     let value = settings::check_network(&put)?;
-    let (section, now, who) = (value.clone(), engine.clock().now(), actor.clone());
+    let (now, who) = (engine.clock().now(), actor.clone());
     let entry = audit::entry(now.micros(), actor, "settings.update", "system", "network");
     let done = engine.store().write(move |tx| {
         let before = settings::network(tx)?.address;
-        settings::store_section(tx, "network", &section)?;
+        settings::store_section(tx, "network", &value)?;
         audit::append(tx, &entry)?;
-        match section.address == before || section.address.is_empty() {
+        match value.address == before || value.address.is_empty() {
             true => Ok(Vec::new()),
             false => operation::configure_provider(tx, &who, now),
         }
     });
     let told = done.await?;
-    apply(engine, |s| s.network = value);
+    engine.reload().await?;
     tell(engine, told).await;
     Ok(())
 }
@@ -57,6 +57,8 @@ async fn tell(engine: &Engine, operations: Vec<String>) {
 /// # Errors
 /// [`Error::Invalid`].
 pub async fn put_security(engine: &Engine, actor: &Actor, put: SystemSecurity) -> Result<(), Error> {
+    // Another daemon may have stored other secrets just now.
+    engine.reload().await?;
     let stored = engine.settings().security.clone();
     let value = settings::check_security(&masks::unmasked(put, &stored))?;
     if value.oidc != stored.oidc {
@@ -65,7 +67,7 @@ pub async fn put_security(engine: &Engine, actor: &Actor, put: SystemSecurity) -
     if value.openfga != stored.openfga {
         reachable("security.openfga.api_url", &value.openfga.api_url).await?;
     }
-    save(engine, actor, "security", value.clone(), move |s| s.security = value.clone()).await
+    save(engine, actor, "security", value).await
 }
 
 /// Replaces log level and scriptlet.
@@ -83,7 +85,7 @@ pub async fn put_settings(engine: &Engine, actor: &Actor, put: SystemSettings) -
         }
         Err(e) => return Err(Error::Internal(format!("the scriptlet's check ended early: {e}"))),
     }
-    save(engine, actor, "settings", value.clone(), move |s| s.settings = value.clone()).await
+    save(engine, actor, "settings", value).await
 }
 
 /// Replaces update source and default channels; empty channels become `stable`.
@@ -104,7 +106,7 @@ pub async fn put_updates(engine: &Engine, actor: &Actor, put: SystemUpdates) -> 
             return Err(Error::Invalid(format!("Invalid config, \"{field}\": there is no channel {channel:?}")));
         }
     }
-    save(engine, actor, "updates", value.clone(), move |s| s.updates = value.clone()).await
+    save(engine, actor, "updates", value).await
 }
 
 /// Replaces the server certificate; new connections get it at once, and the machines are told as of an address.
@@ -117,18 +119,15 @@ pub async fn put_certificate(engine: &Engine, actor: &Actor, post: SystemCertifi
     if current.server.certificate_pem.trim() == next.certificate_pem.trim() {
         return Ok(());
     }
-    let (now, who, row) = (engine.clock().now(), actor.clone(), next.clone());
+    let (now, who) = (engine.clock().now(), actor.clone());
     let entry = audit::entry(now.micros(), actor, "certificate.replace", "system", "certificate");
     let done = engine.store().write(move |tx| {
-        identity::put(tx, "server", &row)?;
+        identity::put(tx, "server", &next)?;
         audit::append(tx, &entry)?;
         operation::configure_provider(tx, &who, now)
     });
     let told = done.await?;
-    let identities = identity::Identities { client: current.client.clone(), server: next };
-    identities.write_files(&engine.0.directory)?;
-    engine.0.identities.store(Arc::new(identities));
-    engine.0.settings.send_modify(|_| {});
+    engine.reload().await?;
     tell(engine, told).await;
     Ok(())
 }
@@ -138,26 +137,14 @@ async fn save<T: Serialize + Send + Sync + 'static>(
     actor: &Actor,
     section: &'static str,
     value: T,
-    change: impl FnOnce(&mut Settings),
 ) -> Result<(), Error> {
     let entry = audit::entry(engine.clock().micros(), actor, "settings.update", "system", section);
-    engine
-        .store()
-        .write(move |tx| {
-            settings::store_section(tx, section, &value)?;
-            audit::append(tx, &entry)
-        })
-        .await?;
-    apply(engine, change);
-    Ok(())
-}
-
-fn apply(engine: &Engine, change: impl FnOnce(&mut Settings)) {
-    engine.0.settings.send_modify(|current| {
-        let mut next = Settings::clone(current);
-        change(&mut next);
-        *current = Arc::new(next);
+    let done = engine.store().write(move |tx| {
+        settings::store_section(tx, section, &value)?;
+        audit::append(tx, &entry)
     });
+    done.await?;
+    engine.reload().await
 }
 
 /// Whether somebody listens there: a setting that locks everybody out is found before it holds.

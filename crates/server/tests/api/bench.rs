@@ -74,6 +74,18 @@ impl Bench {
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 
+    /// The beginning of an event stream, up to a text in it.
+    pub async fn stream(&self, path: &str, up_to: &str) -> String {
+        let request = Request::get(path).header("accept", "text/event-stream").extension(Peer::Unix);
+        let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (mut body, mut text) = (response.into_body(), String::new());
+        while !text.contains(up_to) {
+            let frame = body.frame().await.unwrap().unwrap();
+            text.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
+        }
+        text
+    }
+
     /// A token for many; its UUID.
     pub async fn token(&self, uses: i64) -> String {
         let body = serde_json::json!({"uses_remaining": uses, "expire_at": "2099-01-01T00:00:00Z"}).to_string();

@@ -7,6 +7,8 @@
 use crate::db::{Row, Tx};
 use crate::error::Result;
 use crate::params;
+use crate::places::Place;
+use crate::seal::Secret;
 use crate::tables::{Conditions, found, stale_or_missing};
 
 /// An operation.
@@ -126,6 +128,19 @@ pub fn insert(tx: &mut Tx, operation: &Operation) -> Result<()> {
 /// One operation.
 pub fn get(tx: &mut Tx, id: &str) -> Result<Option<Operation>> {
     tx.query_opt(&format!("SELECT {COLUMNS} FROM operations WHERE id = $1"), params![id], from_row)
+}
+
+/// The documents of an operation (JSON), which may hold secrets; `None` when it has none, or when there is no such operation.
+pub fn documents(tx: &mut Tx, id: &str) -> Result<Option<Secret>> {
+    let sql = "SELECT documents FROM operations WHERE id = $1";
+    let sealed = tx.query_opt(sql, params![id], |row| row.opt_text(0))?.flatten();
+    sealed.map(|sealed| tx.unseal(Place::OperationDocuments, &[id], &sealed)).transpose()
+}
+
+/// Replaces the documents of an operation. Goes with an [`insert`] or a [`save`] in the same transaction.
+pub fn set_documents(tx: &mut Tx, id: &str, documents: Option<&Secret>) -> Result<()> {
+    let sealed = documents.map(|secret| tx.seal(Place::OperationDocuments, &[id], secret)).transpose()?;
+    found(tx.execute("UPDATE operations SET documents = $2 WHERE id = $1", params![id, sealed])?)
 }
 
 /// Which operations to list, and in which order.

@@ -3,9 +3,7 @@
 use super::{SERVER, entry, plan_of};
 use crate::{
     Actor, ChannelIndexes, Engine, Error,
-    operation::{
-        Documents, Ending, Mark, Params, Plan, State, Wish, documents_context, passive, replace, steps, stored,
-    },
+    operation::{Documents, Ending, Mark, Params, Plan, State, Wish, passive, replace, steps, stored},
     services::{audit, server::tracking},
 };
 use jiff::Timestamp;
@@ -36,7 +34,7 @@ use muster_domain::{
     },
 };
 use muster_store::{
-    StoreError, Tx,
+    Secret, StoreError, Tx,
     tables::{
         operations::{self, Filter, Operation},
         servers::{self, Server as ServerRow},
@@ -74,6 +72,7 @@ pub async fn start(engine: &Engine, actor: &Actor, server: &str, request: Reques
         let mut operation = operation(&id, &params, &row.name, &row.machine_id, &actor.0, now)?;
         fill(&mut operation, &begun, now)?;
         operations::insert(tx, &operation)?;
+        begun.keep_documents(tx, &operation.id)?;
         audit::append(tx, &entry(&operation, "start", &actor, now))?;
         Ok(Ok(()))
     });
@@ -191,17 +190,19 @@ fn broken(e: impl std::fmt::Display) -> StoreError {
 pub(super) struct Begun {
     plan: Plan,
     mark: Option<Mark>,
-    documents: Option<String>,
+    documents: Option<Secret>,
+}
+
+impl Begun {
+    /// Goes with the operation's row, in the same transaction.
+    pub(super) fn keep_documents(&self, tx: &mut Tx<'_>, operation: &str) -> Result<(), StoreError> {
+        operations::set_documents(tx, operation, self.documents.as_ref())
+    }
 }
 
 /// An operation that is due at once.
 pub(super) fn fill(operation: &mut Operation, begun: &Begun, now: Time) -> Result<(), StoreError> {
-    let state = State {
-        plan: begun.plan.encode().map_err(broken)?,
-        mark: begun.mark.clone(),
-        incus_operation: None,
-        documents: begun.documents.clone(),
-    };
+    let state = State { plan: begun.plan.encode().map_err(broken)?, mark: begun.mark.clone(), incus_operation: None };
     operation.state = serde_json::to_string(&state).map_err(broken)?;
     operation.status = "pending".into();
     operation.reason = "waiting for a free worker".into();
@@ -282,8 +283,8 @@ pub(super) fn mark(
             );
             return Ok(Err(Error::Invalid(text)));
         }
-        let plain = serde_json::to_vec(&Documents { wanted: wanted.clone(), before: old }).map_err(broken)?;
-        documents = Some(tx.keys().seal(&documents_context(id), &plain).map_err(broken)?);
+        let plain = serde_json::to_string(&Documents { wanted: wanted.clone(), before: old }).map_err(broken)?;
+        documents = Some(Secret::new(plain));
         replace(tx, row, &mut observation, part, wanted)?;
     }
     servers::update_observation(tx, &row.id, row.observed, &observation)?;

@@ -7,7 +7,7 @@ pub(crate) use begin::{configure_provider, register};
 
 use crate::{
     Actor, Engine, Error,
-    operation::{Documents, Params, Plan, State, StepView, documents_context, unreadable},
+    operation::{Documents, Params, Plan, State, StepView, unreadable},
     services::audit,
 };
 use begin::{fill, mark};
@@ -148,13 +148,10 @@ pub async fn retry(engine: &Engine, actor: &Actor, id: &str) -> Result<View, Err
         return Err(not_now());
     }
     let params: Params = serde_json::from_str(&found.params).map_err(unreadable)?;
-    let state: State = serde_json::from_str(&found.state).map_err(unreadable)?;
-    let document = match &state.documents {
+    let wanted = found.id.clone();
+    let document = match engine.store().read(move |tx| operations::documents(tx, &wanted)).await? {
         None => None,
-        Some(sealed) => {
-            let opened = engine.store().keys().open(&documents_context(id), sealed).map_err(unreadable)?;
-            Some(serde_json::from_slice::<Documents>(&opened).map_err(unreadable)?.wanted)
-        }
+        Some(opened) => Some(serde_json::from_str::<Documents>(opened.expose()).map_err(unreadable)?.wanted),
     };
     let request = Request { wish: params.wish.clone(), force: params.force, document };
     let (channels, now, actor) = (engine.channel_index().await?, engine.clock().now(), actor.clone());
@@ -170,6 +167,7 @@ pub async fn retry(engine: &Engine, actor: &Actor, id: &str) -> Result<View, Err
         fill(&mut operation, &begun, now)?;
         operation.attempt += 1;
         operations::save(tx, &operation)?;
+        begun.keep_documents(tx, &operation.id)?;
         // A wish to cancel belongs to the try before.
         operations::withdraw_cancel(tx, &operation.id)?;
         audit::append(tx, &entry(&operation, "retry", &actor, now))?;
