@@ -20,10 +20,11 @@ pub fn url(id: &str) -> String {
 
 const LIST: Listing = Listing { path: "/1.0/operations", key: Key::Uuid, limits: WHOLE };
 
-/// Operations, the newest first. `status`, `target` and `kind` narrow the list, `limit` and `cursor` (the last id seen) page it.
+/// Operations, the newest first. `status`, `target`, `target_kind` and `kind` narrow the list, `limit` and `cursor` (the last id seen) page it.
 #[utoipa::path(get, path = "/1.0/operations", tag = "operations",
-    params(("status" = Option<String>, Query), ("target" = Option<String>, Query), ("kind" = Option<String>, Query),
-           ("limit" = Option<i64>, Query), ("cursor" = Option<String>, Query)),
+    params(("status" = Option<String>, Query), ("target" = Option<String>, Query),
+           ("target_kind" = Option<String>, Query), ("kind" = Option<String>, Query), ("limit" = Option<i64>, Query),
+           ("cursor" = Option<String>, Query)),
     responses((status = 200, body = Vec<Object>), (status = 400)))]
 pub async fn list(State(app): State<App>, params: Params) -> Result<Sync<Vec<View>>, ApiError> {
     let text = |key: &str| Some(params.get(key).to_owned()).filter(|t| !t.is_empty());
@@ -31,6 +32,7 @@ pub async fn list(State(app): State<App>, params: Params) -> Result<Sync<Vec<Vie
     let filter = Filter {
         status: text("status"),
         target: text("target"),
+        target_kind: text("target_kind"),
         kind: text("kind"),
         after,
         newest_first: true,

@@ -3,7 +3,7 @@
 use axum::{
     Router,
     body::Body,
-    http::{Request, StatusCode},
+    http::{HeaderMap, Request, StatusCode},
 };
 use http_body_util::BodyExt;
 use muster_clients::tls::{Curve, Identity, Kind};
@@ -60,6 +60,18 @@ impl Bench {
     }
 
     pub async fn ask(&self, who: Who, method: &str, path: &str, body: impl Into<Body>) -> (StatusCode, Value) {
+        let (status, _, answer) = self.ask_whole(who, method, path, body).await;
+        (status, answer)
+    }
+
+    /// As [`Self::ask`], with the headers of the answer.
+    pub async fn ask_whole(
+        &self,
+        who: Who,
+        method: &str,
+        path: &str,
+        body: impl Into<Body>,
+    ) -> (StatusCode, HeaderMap, Value) {
         let peer = match who {
             Who::Unix => Peer::Unix,
             Who::Stranger => {
@@ -69,9 +81,9 @@ impl Bench {
         };
         let request = Request::builder().method(method).uri(path).extension(peer).body(body.into()).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
-        let status = response.status();
-        let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        (head.status, head.headers, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 
     /// The beginning of an event stream, up to a text in it.

@@ -199,3 +199,38 @@ fn the_registration_scriptlet_names_and_configures_a_server_before_it_is_ready()
         bench.engine.stop().await;
     });
 }
+
+#[test]
+fn a_synchronous_answer_names_the_operation_behind_it() {
+    on_both(|bench: Bench| async move {
+        let (_listeners, url) = bench.listen().await;
+        let _fleet = fleet(&bench, &url, 1).await;
+        let name = until_ready(&bench, 1).await[0]["name"].as_str().unwrap().to_owned();
+        let path = format!("{SERVERS}/{name}/system/:reboot");
+        let (status, headers, answer) = bench.ask_whole(Who::Unix, "POST", &path, "").await;
+        assert_eq!((status, &answer["metadata"], &answer["operation"]), (StatusCode::OK, &json!({}), &json!("")));
+        let id = headers["muster-operation"].to_str().unwrap();
+        let listed = |kind: &'static str| {
+            let path = format!("/1.0/operations?target={name}&kind=reboot&target_kind={kind}");
+            let bench = &bench;
+            async move { bench.ask(Who::Unix, "GET", &path, "").await.1["metadata"].clone() }
+        };
+        assert_eq!(listed("server").await[0]["id"], id);
+        assert_eq!(listed("cluster").await, json!([]));
+        bench.engine.stop().await;
+    });
+}
+
+#[test]
+fn the_kind_of_error_stands_behind_its_text() {
+    on_both(|bench: Bench| async move {
+        for path in [format!("{SERVERS}/none"), "/1.0/operations/none".into(), "/1.0/provisioning/channels/none".into()]
+        {
+            let (status, answer) = bench.ask(Who::Unix, "GET", &path, "").await;
+            assert_eq!(status, StatusCode::NOT_FOUND);
+            let text = answer["error"].as_str().unwrap();
+            assert!(text.ends_with(": Not found") && !text.starts_with("Not found"), "{text}");
+        }
+        bench.engine.stop().await;
+    });
+}
