@@ -143,7 +143,10 @@ fn answered(step: &mut Step) {
 /// Whether the boot that answers is another one than the boot that was asked to reboot (defect 6).
 fn new_boot(e: &Enrolment, boot_at: Option<Timestamp>, limits: &Limits, now: Timestamp) -> bool {
     match (boot_at, e.boot_at) {
-        (Some(new), Some(old)) => new.duration_since(old) > limits.boot_margin,
+        // A machine may be asked soon after a boot: one that began after the request is a new one all the same.
+        (Some(new), Some(old)) => {
+            new.duration_since(old) > limits.boot_margin || new.duration_since(e.since) > limits.boot_rounding
+        }
         // Never observed before: a boot that began after the request is a new one.
         (Some(new), None) => new > e.since,
         // It reports no uptime: only having been away, and having had the time, speaks for a new boot.
