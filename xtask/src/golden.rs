@@ -147,6 +147,7 @@ const NAMED: &[Named] = &[
         fields: &["body"],
         reason: "the 502 says why",
     },
+    Named { scenario: "real_member", step: "ready", fields: MASKED_FIELDS, reason: MASKED },
     Named {
         scenario: "warnings_and_sql",
         step: "channel mismatch",
