@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use muster_api::provisioning::status::{Maintenance, ServerStatus, StatusDetail};
 
 use super::enrolment::{
-    Enrolment, Failure, Limits, Observation, PollOrigin, PollOutcome, Step, WaitReason, WarningKind,
+    Enrolment, Failure, FailureKind, Limits, Observation, PollOrigin, PollOutcome, Step, WaitReason, WarningKind,
 };
 
 use ServerStatus::{Offline, Pending, Ready, Unknown, Unregistered};
@@ -30,7 +30,11 @@ pub fn after_poll(
         return step;
     }
     match outcome {
-        PollOutcome::NotIncusOs => {}
+        // Neither alive nor dead as a server; whoever waits for it is told why.
+        PollOutcome::NotIncusOs => {
+            let how = "it is an Incus without IncusOS below it".to_owned();
+            step.enrolment.last_failure = Some(Failure { what: FailureKind::Answer, how });
+        }
         PollOutcome::Failed(failure) => failed(&mut step, failure, origin, limits, now),
         PollOutcome::NotReady { boot_at } => not_ready(&mut step, *boot_at, limits, now),
         PollOutcome::Reached(seen) => reached(&mut step, seen, origin, limits, now),

@@ -198,6 +198,8 @@ fn an_incus_without_incusos_is_not_taken_for_a_server() {
         daemon.until("it has registered", asked).await;
         daemon.resync("m1").await.ok();
         assert_eq!(daemon.state("m1").await, "pending/registering");
+        let reason = daemon.server("m1").await["status_reason"].to_string();
+        assert!(reason.contains("without IncusOS"), "{reason}");
         assert_eq!(machine.asked(), Vec::<String>::new(), "Incus does not proxy");
     });
 }
