@@ -112,6 +112,8 @@ async fn ask(engine: &Engine, machine: &Machine, row: &ServerRow, full: bool) ->
     if let Err(e) = machine.ping(PING_WITHIN).await {
         return failed(&e);
     }
+    // Of the moment of the question: an answer that takes long must not make the boot look younger than it is.
+    let asked = engine.clock().micros();
     let environment = match machine.environment().await {
         Ok(environment) => environment,
         Err(e) if e.to_string().contains("System isn't running IncusOS") => {
@@ -122,7 +124,7 @@ async fn ask(engine: &Engine, machine: &Machine, row: &ServerRow, full: bool) ->
     let boot_at = environment
         .uptime
         .and_then(|seconds| i64::try_from(seconds).ok())
-        .map(|seconds| tracking::timestamp(engine.clock().micros() - seconds.saturating_mul(1_000_000)));
+        .map(|seconds| tracking::timestamp(asked - seconds.saturating_mul(1_000_000)));
     if !environment.is_ready() {
         return Found::Outcome(PollOutcome::NotReady { boot_at }, None);
     }
