@@ -140,7 +140,7 @@ async fn until_ready(daemon: &mut Daemon) -> String {
 }
 
 /// What the audit says, for whoever has to find out what happened.
-async fn trail(daemon: &Daemon) -> String {
+pub async fn trail(daemon: &Daemon) -> String {
     let entries = daemon.list("/1.0/audit?limit=10000").await.unwrap_or_default();
     let text = |e: &Value, key: &str| e[key].as_str().unwrap_or_default().to_owned();
     let line =

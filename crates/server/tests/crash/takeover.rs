@@ -3,24 +3,41 @@
 use crate::{
     daemon::{Daemon, PAUSE},
     site::{Database, Site},
-    stories::SERVERS,
+    stories::{SERVERS, trail},
 };
 use http::Method;
 use muster_sim::{
     Fault,
-    fleet::{Simulated, What},
+    fleet::{FleetEvent, Simulated, What},
 };
 use serde_json::Value;
 use std::time::{Duration, Instant};
+use tokio::sync::broadcast::Receiver;
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
 async fn until(what: &str, daemon: &Daemon, mut wanted: impl AsyncFnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !wanted().await {
-        assert!(Instant::now() < end, "never: {what}\n{}", daemon.tail());
+        if Instant::now() > end {
+            let operations = daemon.list("/1.0/operations").await.unwrap_or_default();
+            panic!("never: {what}\n{operations:#?}\n{}\n{}", trail(daemon).await, daemon.tail());
+        }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Waits for something to happen to a machine.
+async fn heard(events: &mut Receiver<FleetEvent>, machine: &Simulated, wanted: impl Fn(&What) -> bool) {
+    let heard = async {
+        loop {
+            let event = events.recv().await.unwrap();
+            if event.machine == machine.name() && wanted(&event.what) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, heard).await.unwrap();
 }
 
 async fn status(daemon: &Daemon, machine: &Simulated) -> Value {
@@ -46,12 +63,8 @@ async fn of_two_daemons_one_is_killed_and_the_other_takes_over() {
     let (fleet, mut events) = site.fleet(3, "a", &token, Duration::from_secs(2)).await;
     let [hanging, waiting, silent] = [1, 2, 3].map(|n| fleet.machine(n).unwrap().clone());
     // The third one registers and is not reached any more: it stays pending.
-    loop {
-        let event = events.recv().await.unwrap();
-        if event.machine == silent.name() && event.what == What::Registered {
-            break silent.set_fault(Some(Fault::Refuse));
-        }
-    }
+    heard(&mut events, &silent, |what| *what == What::Registered).await;
+    silent.set_fault(Some(Fault::Refuse));
     for machine in [&hanging, &waiting] {
         until("ready at first", &a, async || status(&a, machine).await == "ready").await;
     }
@@ -60,7 +73,10 @@ async fn of_two_daemons_one_is_killed_and_the_other_takes_over() {
     let b = site.start("b", None).await;
 
     // One hangs in the call, one is on its way down and up, both at A.
+    while events.try_recv().is_ok() {}
     hanging.set_fault(Some(Fault::Hang));
+    // It cuts what is open and listens anew before it hangs for whoever comes.
+    heard(&mut events, &hanging, |what| matches!(what, What::Listening(_))).await;
     hanging.asked();
     reboot(&a, &hanging).await;
     let mut asked = Vec::new();
