@@ -123,12 +123,6 @@ impl Machine {
         self.change(|model| model.power_on(now, Duration::ZERO));
     }
 
-    /// Registers once more, with another token.
-    pub async fn register(&self, daemon: &Daemon, token: &str) -> Result<String, BootError> {
-        let body = self.model.lock().unwrap().registration();
-        boot::register(&provider(daemon, token), &self.credentials(), &body).await
-    }
-
     /// Tells the center something as the holder of the certificate that it presents now.
     pub async fn tell(&self, daemon: &Daemon, cause: &str) -> Result<(), BootError> {
         let url = self.model.lock().unwrap().url();
@@ -247,6 +241,13 @@ impl Machine {
             eprintln!("{} cannot tell {cause}: {error}", self.name());
         }
     }
+}
+
+/// A machine that is no member of the bed registers.
+pub async fn newcomer(daemon: &Daemon, token: &str, identity: &Identity) -> Result<String, BootError> {
+    let body = json!({"name": "newcomer", "connection_url": "https://198.51.100.99:8443",
+                      "system_uuid": "6d7f2b7c-50d2-4c0e-9c3c-0f8f5ee0a001", "machine_id": ""});
+    boot::register(&provider(daemon, token), &identity.credentials().unwrap(), &body).await
 }
 
 fn provider(daemon: &Daemon, token: &str) -> BTreeMap<String, String> {

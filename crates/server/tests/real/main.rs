@@ -47,6 +47,11 @@ async fn fleet(bed: &Arc<Bed>, daemon: &Daemon, manners: &[Manner]) -> (Vec<Arc<
     (machines, token)
 }
 
+fn another_identity(name: &str, address: &str) -> Identity {
+    let kind = Kind::Machine { names: vec![name.into(), address.into()] };
+    Identity::generate(&kind, Curve::P384, &format!("root@{name}"), SystemTime::now()).unwrap()
+}
+
 /// The newest operation of a kind on a server, once it is over.
 async fn operation(daemon: &Daemon, server: &str, kind: &str) -> Value {
     let path = format!("/1.0/operations?target={server}&kind={kind}");
@@ -85,10 +90,14 @@ fn three_machines_register_with_one_token_and_become_ready_by_polls() {
             assert_eq!(server["version_data"]["os"]["name"], "IncusOS");
             assert!(machine.asked().contains(&"GET /1.0/system/resources".to_owned()), "asked through the real proxy");
             assert_eq!(machine.boots(), 1);
+            let register = operation(&daemon, machine.name(), "register").await;
+            assert_eq!(register["status"], "succeeded", "{register:#}");
+            assert_steps_tell_their_times(&register);
         }
         assert_eq!(daemon.get(&format!("/1.0/provisioning/tokens/{token}")).await["uses_remaining"], 0);
-        let again = machines[0].register(&daemon, &token).await.unwrap_err().to_string();
-        assert!(again.contains("token"), "a fourth use: {again}");
+        let other = another_identity("newcomer", "198.51.100.99");
+        let refused = machine::newcomer(&daemon, &token, &other).await.unwrap_err().to_string();
+        assert!(refused.contains("Consume token"), "a fourth machine: {refused}");
     });
 }
 
@@ -165,8 +174,7 @@ fn a_server_with_another_certificate_is_refused() {
         let (machines, _) = fleet(&bed, &daemon, &[Manner::SILENT]).await;
         let machine = &machines[0];
         let own = machine.identity();
-        let kind = Kind::Machine { names: vec!["m1".into(), "198.51.100.11".into()] };
-        let other = Identity::generate(&kind, Curve::P384, "root@m1", SystemTime::now()).unwrap();
+        let other = another_identity("m1", "198.51.100.11");
 
         machine.shut_down().await;
         machine.present(&other);
