@@ -85,7 +85,7 @@ impl Demo {
         println!("A daemon with a simulated fleet is running: {} (loopback only).\n", self.url);
         println!("Try, in another terminal:\n");
         println!("  export OPERATIONS_CENTER_SOCKET={socket}");
-        for line in ["provisioning server list", "provisioning token list", "provisioning server --help"] {
+        for line in ["server list", "server system reboot sim-0001 --watch", "machine list", "server --help"] {
             println!("  cargo run -q -p muster-cli -- {line}");
         }
         println!("\nor the API itself:\n");
