@@ -24,20 +24,12 @@ const ARROWS: [Arrows; 11] = [
     Arrows { package: "muster-clients", uses: &["muster-api"], tests: &[] },
     Arrows {
         package: "muster-engine",
-        uses: &["muster-api", "muster-domain", "muster-expr", "muster-store", "muster-clients"],
+        uses: &["muster-api", "muster-domain", "muster-expr", "muster-store", "muster-clients", "muster-scriptlet"],
         tests: &["muster-sim"],
     },
     Arrows {
         package: "muster-server",
-        uses: &[
-            "muster-api",
-            "muster-domain",
-            "muster-expr",
-            "muster-store",
-            "muster-clients",
-            "muster-engine",
-            "muster-scriptlet",
-        ],
+        uses: &["muster-api", "muster-domain", "muster-expr", "muster-store", "muster-clients", "muster-engine"],
         tests: &["muster-sim"],
     },
     Arrows { package: "muster-scriptlet", uses: &[], tests: &[] },

@@ -13,6 +13,7 @@ mod places;
 mod postgres;
 mod process;
 mod test;
+mod testbed;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test of the workspace, and one closing line that can be counted on.
 //!
-//! A test that cannot run here (PostgreSQL is missing) must not pass in silence: it appends a line `test: reason`
+//! A test that cannot run here (no namespaces for real Incus servers) must not pass in silence: it appends a line `test: reason`
 //! to the file that `MUSTER_TEST_SKIPS` names, and is counted as skipped instead of passed.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::{places, postgres};
+use crate::{places, postgres, testbed};
 
 /// How many tests ended how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +56,11 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
     if !missing.is_empty() {
         eprintln!("xtask: not installed, so some tests will be skipped: {}", missing.join(", "));
     }
+    if wants_bed(args)
+        && let Some(reason) = testbed::install()?
+    {
+        eprintln!("xtask: no real Incus servers here, so some tests will be skipped: {reason}");
+    }
     let skips = places::target()?.join("test-skips");
     std::fs::write(&skips, "").with_context(|| format!("cannot write {}", skips.display()))?;
 
@@ -92,6 +97,11 @@ pub fn run(args: &[String]) -> Result<ExitCode> {
     }
     println!("{counts}");
     Ok(if status.success() && counts.failed == 0 && !skips_count { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether tests that need real Incus servers may be among those asked for: they are the daemon's.
+fn wants_bed(args: &[String]) -> bool {
+    args.is_empty() || args.iter().any(|arg| arg == "--workspace" || arg.ends_with("muster-server"))
 }
 
 /// What tests said about themselves, each once.

@@ -192,6 +192,64 @@ pub struct SystemCertificatePost {
     pub key: String,
 }
 
+/// `/1.0/system/key`: the key that secrets are sealed with. Never the key itself: an id is a digest of one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct SystemKey {
+    /// Id of the key in use.
+    pub id: String,
+    /// Where this daemon has its keys from: `file`, `environment` or `credential`.
+    pub origin: String,
+    /// The key file, or empty.
+    pub path: String,
+    /// Ids of all keys that this daemon has at hand.
+    pub keys: Vec<String>,
+    /// The daemons on this database; empty where there can be only one.
+    pub daemons: Vec<SystemKeyDaemon>,
+    /// The change that this daemon is at.
+    pub change: Option<SystemKeyChange>,
+}
+
+/// Part of [`SystemKey`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct SystemKeyDaemon {
+    /// Its id, new with each start.
+    pub id: String,
+    /// Name of its host.
+    pub host: String,
+    /// Ids of the keys that it has at hand.
+    pub keys: Vec<String>,
+    /// Whether it is the one that answers.
+    pub this: bool,
+}
+
+/// Part of [`SystemKey`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct SystemKeyChange {
+    /// Id of the next key.
+    pub next: String,
+    /// Hosts of the daemons that have not looked for it yet.
+    pub waits_for: Vec<String>,
+    /// Secrets sealed anew so far.
+    pub sealed: u64,
+    /// Secrets to be sealed anew; 0 while it waits.
+    pub total: u64,
+}
+
+/// Answer to `POST /1.0/system/key/:rekey`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct SystemKeyChanged {
+    /// Id of the key in use before.
+    pub former: String,
+    /// Id of the key in use now.
+    pub id: String,
+    /// Secrets sealed anew.
+    pub sealed: u64,
+}
+
 /// `GET /1.0`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ServerInfo {

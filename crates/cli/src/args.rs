@@ -3,10 +3,12 @@
 use crate::cmd::{
     admin::Admin, audit::Audit, channel::Channel, completion::Completion, events::Events, machine::Machine,
     operation::Operation, query::Query, remote::RemoteCommand, server::Server, system::System, token::Token,
-    warning::Warning,
+    update::Update, warning::Warning,
 };
+use crate::names;
 use crate::output::{ListFormat, ShowFormat};
 use clap::{ArgAction, Args, Parser, Subcommand};
+use clap_complete::engine::ArgValueCandidates;
 
 /// The operations center: servers, tokens, channels and the center itself.
 #[derive(Debug, Parser)]
@@ -78,6 +80,9 @@ pub(crate) enum Top {
     /// Manage registration tokens (short for "provisioning token")
     #[command(subcommand)]
     Token(Token),
+    /// Look at updates (short for "provisioning update")
+    #[command(subcommand)]
+    Update(Update),
     /// Look at work in progress, cancel and retry it
     #[command(subcommand)]
     Operation(Operation),
@@ -105,13 +110,16 @@ pub(crate) enum Provisioning {
     /// Manage registration tokens
     #[command(subcommand)]
     Token(Token),
+    /// Look at updates
+    #[command(subcommand)]
+    Update(Update),
 }
 
 /// Format of a list.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct ListArgs {
     /// Format (csv|json|table|yaml|compact), use suffix ",noheader" to disable headers and ",header" to enable it if missing, e.g. csv,header
-    #[arg(short = 'f', long, default_value = "table", hide_default_value = true)]
+    #[arg(short = 'f', long, default_value = "table", hide_default_value = true, add = ArgValueCandidates::new(names::list_formats))]
     pub(crate) format: ListFormat,
 }
 
@@ -119,7 +127,7 @@ pub(crate) struct ListArgs {
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct ShowArgs {
     /// Format (json|yaml)
-    #[arg(short = 'f', long, default_value = "", hide_default_value = true)]
+    #[arg(short = 'f', long, default_value = "", hide_default_value = true, add = ArgValueCandidates::new(names::show_formats))]
     pub(crate) format: ShowFormat,
 }
 
@@ -164,13 +172,19 @@ mod tests {
             provisioning server system factory-reset m t s\n provisioning server system network show m\n\
             provisioning server system network edit m\n provisioning server system storage show m -f json\n\
             provisioning server system storage edit m\n\
+            provisioning server system reboot m --wait --timeout 5m\n provisioning server system network edit m --watch\n\
+            provisioning update list --upstream-channel a --channel b --origin o --status ready -f csv\n update ls\n\
+            provisioning update show u\n provisioning update file list u\n provisioning update file show u x/y -f json\n\
+            provisioning server os show m:\n server os info m:\n server os application add m:incus\n server os application add m: -d {}\n\
+            server os application switch-version m:incus -d {} --force\n server os system storage wipe-drive m: -d {} --force\n\
+            server os debug log m: -u x -b 0 -n 5 -S a -U b\n server os system backup m: -\n admin os show\n admin os service list\n\
             system certificate set c k\n system network show\n system network edit\n system security show -f json\n\
             system security edit\n system settings show\n system settings edit\n system updates show\n system updates edit\n\
             warning list\n warning show u\n warning acknowledge u\n warning ack u\n\
             query /1.0/provisioning/channels -X POST -d {}\n query x --request GET --data x\n\
             remote add n https://h --auth-type oidc --accept-certificate\n remote list -f json\n remote remove n\n remote switch n\n\
             server list --force-local -q -v --debug\n token seed ls u\n channel rm x\n server rm m --yes\n\
-            operation list\n operation show x\n operation watch x --timeout 5m\n operation cancel x\n operation retry x\n\
+            operation list --target m --kind reboot --status failed --limit 3 -f yaml\n operation wait x --timeout 5m\n operation show x\n operation watch x --timeout 5m\n operation cancel x\n operation retry x --watch\n\
             events --follow\n audit list\n audit verify\n completion bash";
         for line in lines.lines() {
             let words = std::iter::once("muster").chain(line.split_whitespace());

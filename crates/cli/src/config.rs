@@ -101,6 +101,12 @@ impl ConfigDir {
         Ok(made)
     }
 
+    /// The user's identity, if there is one already.
+    pub(crate) fn known_identity(&self) -> Option<Identity> {
+        let read = |name: &str| std::fs::read_to_string(self.0.join(name)).ok();
+        Some(Identity { certificate_pem: read("client.crt")?, key_pem: read("client.key")? })
+    }
+
     /// Removes the OIDC tokens of a remote.
     pub(crate) fn forget_tokens(&self, remote: &str) -> Result {
         let path = self.0.join("oidc-tokens").join(format!("{remote}.json"));

@@ -18,6 +18,8 @@ pub(crate) struct Context {
     pub(crate) official: bool,
     /// Use the unix socket whatever the configuration says.
     pub(crate) force_local: bool,
+    /// No progress.
+    pub(crate) quiet: bool,
 }
 
 /// The question before something is lost.
@@ -30,28 +32,28 @@ pub(crate) struct Loss {
 }
 
 impl Context {
+    /// The name that the program was called by.
+    pub(crate) fn program(&self) -> &'static str {
+        if self.official { crate::official::NAME } else { "muster" }
+    }
+
     /// The center in use: `--force-local`, else the default remote, else the socket.
     pub(crate) fn remote(&self) -> Result<Remote> {
         if self.force_local {
-            return Ok(self.local());
+            return Ok(local());
         }
         let dir = ConfigDir::from_env()?;
         let config = dir.load()?;
         if config.default_remote.is_empty() || config.default_remote == LOCAL {
-            return Ok(self.local());
+            return Ok(local());
         }
         match config.remotes.get(&config.default_remote) {
             Some(entry) => connect(entry, &dir.identity()?),
             None => {
                 eprintln!("Warning: unknown default remote {:?}, using the local socket", config.default_remote);
-                Ok(self.local())
+                Ok(local())
             }
         }
-    }
-
-    /// The center on this machine.
-    pub(crate) fn local(&self) -> Remote {
-        Remote::new(Center::unix(&socket()).with_deadline(ANSWER_WITHIN))
     }
 
     /// Whether a loss has to be confirmed, so that the caller need not look up what is lost for nothing.
@@ -89,6 +91,11 @@ impl Context {
         let mut out = std::io::stdout().lock();
         let _closed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
+}
+
+/// The center on this machine.
+pub(crate) fn local() -> Remote {
+    Remote::new(Center::unix(&socket()).with_deadline(ANSWER_WITHIN))
 }
 
 /// A connection to a remote, pinned to its accepted certificate if there is one.

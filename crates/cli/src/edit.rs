@@ -93,15 +93,19 @@ impl Document {
     }
 }
 
-/// Runs `edit` on the object at `path`.
-pub(crate) async fn edit(ctx: &Context, remote: &Remote, path: &ApiPath, document: &Document) -> Result {
+/// Runs `edit` on the object at `path`; the id of the operation that this began, where it did.
+pub(crate) async fn edit(
+    ctx: &Context,
+    remote: &Remote,
+    path: &ApiPath,
+    document: &Document,
+) -> Result<Option<String>> {
     let keys = if ctx.official { Keys::Lenient } else { Keys::Strict };
     if !std::io::stdin().is_terminal() {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).map_err(Error::io("cannot read standard input"))?;
         let body = (document.read)(&text, keys).map_err(|e| Error::Usage(format!("Config parsing error: {e}")))?;
-        remote.put(path, &body, None).await?;
-        return Ok(());
+        return Ok(remote.put(path, &body, None).await?.operation);
     }
     let object = remote.fetch(path).await?;
     let before = document.editable(&object.metadata);
@@ -112,11 +116,11 @@ pub(crate) async fn edit(ctx: &Context, remote: &Remote, path: &ApiPath, documen
         let failure = match (document.read)(&text, keys) {
             Ok(body) if Some(&body) == unchanged.as_ref() => {
                 eprintln!("Nothing changed");
-                return Ok(());
+                return Ok(None);
             }
             Ok(body) => {
                 match put_unless_changed(remote, path, document, &before, &body, object.etag.as_deref()).await {
-                    Ok(()) => return Ok(()),
+                    Ok(operation) => return Ok(operation),
                     Err(error @ Error::Conflict(_)) => {
                         let kept = keep(&text)?;
                         eprintln!("Somebody changed {} meanwhile; your text is kept in {kept}", document.title);
@@ -144,16 +148,16 @@ async fn put_unless_changed(
     before: &Value,
     body: &Value,
     etag: Option<&str>,
-) -> Result {
+) -> Result<Option<String>> {
     let refusal = match remote.put(path, body, etag).await {
         Err(error @ Error::Conflict(_)) if etag.is_some() => error,
-        other => return other.map(drop),
+        other => return other.map(|reply| reply.operation),
     };
     let now = remote.fetch(path).await?;
     if document.editable(&now.metadata) != *before {
         return Err(refusal);
     }
-    remote.put(path, body, now.etag.as_deref()).await.map(drop)
+    remote.put(path, body, now.etag.as_deref()).await.map(|reply| reply.operation)
 }
 
 fn scratch() -> Result<tempfile::NamedTempFile> {

@@ -32,6 +32,9 @@ pub(crate) enum Error {
     /// Waited long enough.
     #[error("{0}")]
     TimedOut(String),
+    /// The user stopped watching; what is watched goes on.
+    #[error("{0}")]
+    Detached(String),
     /// No connection, or it broke.
     #[error("Cannot reach {address}: {cause}")]
     Unreachable {
@@ -76,6 +79,8 @@ impl Error {
             Self::NotAuthenticated(_) | Self::NotAuthorized(_) => 4,
             Self::Conflict(_) => 5,
             Self::TimedOut(_) => 6,
+            // As of a program that Ctrl-C ended.
+            Self::Detached(_) => 130,
             Self::Unreachable { .. } | Self::Untrusted { .. } => 8,
             Self::Server(_) | Self::Io { .. } | Self::Failed(_) => 1,
         }
@@ -85,7 +90,8 @@ impl Error {
 impl From<CenterError> for Error {
     fn from(error: CenterError) -> Self {
         match error {
-            CenterError::NotFound(text) => Self::NotFound(text),
+            // The kind of error stands behind the text (servers.md 1.3); here it stands before it.
+            CenterError::NotFound(text) => Self::NotFound(text.replace(": Not found", "")),
             CenterError::Unauthenticated(text) => Self::NotAuthenticated(text),
             CenterError::Forbidden(text) => Self::NotAuthorized(text),
             CenterError::Conflict(text) => Self::Conflict(text),
@@ -98,6 +104,8 @@ impl From<CenterError> for Error {
                 Some("404" | "405") => Self::NoSuchPath(status),
                 Some("401") => Self::NotAuthenticated(status),
                 Some("403") => Self::NotAuthorized(status),
+                // Passed on to a machine that does not answer: the text says why.
+                Some("502") => Self::Server(format!("{status}: {cause}")),
                 Some(code) if code.starts_with(['4', '5']) => Self::Server(status),
                 _ => Self::Server(format!("{status}: {cause}")),
             },
@@ -126,13 +134,15 @@ mod tests {
             of(CenterError::NotFound("Failed to get server \"none\" by name".into())),
             (3, "Not found (Failed to get server \"none\" by name)".into())
         );
+        assert_eq!(of(CenterError::NotFound("token 7: Not found".into())).1, "Not found (token 7)");
         assert_eq!(
             of(CenterError::Api { code: 400, message: "Bad Request: invalid UUID length: 1".into() }),
             (1, "Received an error from the server: Bad Request: invalid UUID length: 1".into())
         );
         assert_eq!(of(bare("404 Not Found")), (3, "Received an error from the server: 404 Not Found".into()));
         assert_eq!(of(bare("405 Method Not Allowed")).1, "Received an error from the server: 405 Method Not Allowed");
-        assert_eq!(of(bare("502 Bad Gateway")), (1, "Received an error from the server: 502 Bad Gateway".into()));
+        assert_eq!(of(bare("503 Busy")), (1, "Received an error from the server: 503 Busy".into()));
+        assert_eq!(of(bare("502 Bad Gateway")).1, "Received an error from the server: 502 Bad Gateway: no JSON");
         assert_eq!(of(bare("200 OK")).1, "Received an error from the server: 200 OK: no JSON");
         assert_eq!(of(CenterError::Unauthenticated("x".into())).0, 4);
         assert_eq!(of(CenterError::Forbidden("x".into())).0, 4);
@@ -143,6 +153,7 @@ mod tests {
     fn what_never_reached_the_server_has_codes_of_its_own() {
         assert_eq!(Error::Usage(String::new()).exit_code(), 2);
         assert_eq!(Error::TimedOut(String::new()).exit_code(), 6);
+        assert_eq!(Error::Detached(String::new()).exit_code(), 130);
         assert_eq!(Error::Unreachable { address: String::new(), cause: String::new() }.exit_code(), 8);
     }
 }

@@ -8,13 +8,17 @@ mod config;
 mod context;
 mod edit;
 mod error;
+mod follow;
+mod names;
 mod natural;
 mod official;
 mod output;
 mod probe;
+mod progress;
 mod remote;
 mod table;
 mod text;
+mod transfer;
 mod yaml;
 
 use args::{Cli, Global};
@@ -27,13 +31,16 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let official = official::is_official(args.first());
     let name = if official { official::NAME } else { "muster" };
+    if let Some(code) = cmd::completion::answer(&args, name) {
+        return code;
+    }
     let parsed = Cli::command().bin_name(name).try_get_matches_from(&args).and_then(|m| Cli::from_arg_matches(&m));
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(official::refuse(&error, &args, official)),
     };
     log(cli.global);
-    let context = context::Context { official, force_local: cli.global.force_local };
+    let context = context::Context { official, force_local: cli.global.force_local, quiet: cli.global.quiet };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

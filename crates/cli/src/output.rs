@@ -19,6 +19,12 @@ enum ListKind {
     Yaml,
 }
 
+impl Default for ListFormat {
+    fn default() -> Self {
+        Self { kind: ListKind::Table, header: true }
+    }
+}
+
 impl std::str::FromStr for ListFormat {
     type Err = String;
 
@@ -180,6 +186,19 @@ pub(crate) fn json_block(label: &str, value: &Value) -> String {
     format!("{label}:\n{}\n", crate::text::indent("    ", &format!("{value:#}")))
 }
 
+/// The same document with its keys in alphabetical order at every depth: what comes from a machine has no other.
+pub(crate) fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Array(list) => list.iter().map(sorted).collect(),
+        Value::Object(map) => {
+            let mut members: Vec<(String, Value)> = map.iter().map(|(k, v)| (k.clone(), sorted(v))).collect();
+            members.sort_by(|(a, _), (b, _)| a.cmp(b));
+            Value::Object(members.into_iter().collect())
+        }
+        other => other.clone(),
+    }
+}
+
 /// The maps that are `null` in JSON and `{}` in YAML.
 fn with_maps(value: &Value) -> Value {
     const MAPS: [&str; 2] = ["properties", "components"];
@@ -230,6 +249,12 @@ mod tests {
             "+-----+--------+\n| m10 |        |\n+-----+--------+\n| m9  | a, \"b\" |\n+-----+--------+\n"
         );
         assert_eq!(render("compact,noheader", &raw, Order::Bytes(0)), "  m10\n  m9   a, \"b\"\n");
+    }
+
+    #[test]
+    fn keys_are_sorted_at_every_depth() {
+        let text = sorted(&json!([{"b": {"d": 1, "c": 2}, "a": 3}])).to_string();
+        assert_eq!(text, r#"[{"a":3,"b":{"c":2,"d":1}}]"#);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use http::{HeaderValue, Method, header};
 use muster_clients::center::{BODY_LIMIT, Center, EventStream};
+use muster_clients::machine::{self, AnswerBody, RequestBody};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
@@ -25,6 +26,22 @@ impl ApiPath {
             text.extend(utf8_percent_encode(segment, KEPT));
         }
         Self { text, queried: false }
+    }
+
+    /// In the API of IncusOS: of a server, or of the system that the center runs on.
+    pub(crate) fn os(server: Option<&str>, segments: &[&str]) -> Self {
+        let base = match server {
+            Some(server) => Self::of(&["provisioning", "servers", server, "os", "1.0"]),
+            None => Self { text: "/os/1.0".into(), queried: false },
+        };
+        segments.iter().fold(base, |path, segment| path.below(segment))
+    }
+
+    /// With one more segment; before any query parameter.
+    pub(crate) fn below(mut self, segment: &str) -> Self {
+        self.text.push('/');
+        self.text.extend(utf8_percent_encode(segment, KEPT));
+        self
     }
 
     /// With a query parameter.
@@ -70,6 +87,8 @@ pub(crate) struct Reply {
     pub(crate) etag: Option<String>,
     /// Last segment of the created object's path.
     pub(crate) created: Option<String>,
+    /// Id of the operation that goes on behind it.
+    pub(crate) operation: Option<String>,
 }
 
 /// A connection to one operations center.
@@ -114,8 +133,11 @@ impl Remote {
             headers.push((header::IF_MATCH, value));
         }
         let reply = self.0.call_with(method, path.as_str(), body, &headers).await?;
-        let created = reply.location().and_then(|path| path.rsplit('/').next().map(str::to_owned));
-        Ok(Reply { metadata: reply.decode()?, etag: reply.etag().map(str::to_owned), created })
+        let created = reply.location().map(|path| last_segment(&path).to_owned());
+        let named = reply.headers.get("muster-operation").and_then(|id| id.to_str().ok());
+        let operation = Some(named.unwrap_or_else(|| last_segment(&reply.operation))).filter(|id| !id.is_empty());
+        let (operation, etag) = (operation.map(str::to_owned), reply.etag().map(str::to_owned));
+        Ok(Reply { metadata: reply.decode()?, etag, created, operation })
     }
 
     /// Any request below `/1.0`, with the whole answer as text.
@@ -134,6 +156,17 @@ impl Remote {
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
+    /// A call with a JSON body or none, whose answer is not an envelope.
+    pub(crate) async fn bytes(&self, path: &ApiPath, body: Option<&Value>) -> Result<AnswerBody> {
+        let sent = body.map_or_else(machine::empty, |body| machine::full(body.to_string()));
+        Ok(self.0.download(request(path, "application/json", sent)?).await?.into_body())
+    }
+
+    /// A call whose body is not JSON.
+    pub(crate) async fn send_bytes(&self, path: &ApiPath, body: RequestBody) -> Result {
+        Ok(self.0.call_request(request(path, "application/octet-stream", body)?).await.map(drop)?)
+    }
+
     /// The event stream.
     pub(crate) async fn events(&self, path: &ApiPath) -> Result<EventStream> {
         Ok(self.0.events(path.as_str()).await?)
@@ -143,6 +176,16 @@ impl Remote {
     pub(crate) fn address(&self) -> &str {
         self.0.address()
     }
+}
+
+fn request(path: &ApiPath, kind: &'static str, body: RequestBody) -> Result<http::Request<RequestBody>> {
+    let request = http::Request::builder().method(Method::POST).uri(path.as_str()).header(header::CONTENT_TYPE, kind);
+    request.body(body).map_err(|e| Error::Usage(format!("not a valid request: {e}")))
+}
+
+/// What an URL names.
+fn last_segment(url: &str) -> &str {
+    url.rsplit_once('/').map_or(url, |(_, last)| last)
 }
 
 #[cfg(test)]

@@ -30,9 +30,31 @@ pub(crate) fn time_field(object: &Value, path: &str) -> String {
     time(&field(object, path))
 }
 
+/// A span of time for people: `0.2 s`, `1 m 5 s`, `2 h 3 m`. Clocks that disagree make none of less than nothing.
+pub(crate) fn took(span: jiff::SignedDuration) -> String {
+    let seconds = span.as_secs().max(0);
+    match seconds {
+        0..60 => format!("{}.{} s", seconds, span.subsec_millis().max(0) / 100),
+        60..3600 => format!("{} m {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} m", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
 /// The first 12 characters of a hash.
 pub(crate) fn short(hash: &str) -> String {
     hash.chars().take(12).collect()
+}
+
+/// A size in decimal units, as in `40 B`, `1.5 kB` or `83 MB`.
+pub(crate) fn decimal_size(bytes: &Value) -> String {
+    const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+    let Some(mut value) = bytes.as_f64() else { return String::new() };
+    let mut at = 0;
+    // What would be rounded up to 1000 is one of the next unit.
+    while value >= 999.5 && at + 1 < UNITS.len() {
+        (value, at) = (value / 1000.0, at + 1);
+    }
+    if at > 0 && value < 9.95 { format!("{value:.1} {}", UNITS[at]) } else { format!("{value:.0} {}", UNITS[at]) }
 }
 
 /// Every line behind `by`, the last one without a line end of its own.
@@ -90,6 +112,21 @@ mod tests {
         for bad in ["", "720", "h", "1x", "1h-"] {
             assert!(duration(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn sizes() {
+        let text = |bytes: u64| decimal_size(&serde_json::json!(bytes));
+        assert_eq!((text(40), text(1_500), text(83_000_000)), ("40 B".into(), "1.5 kB".into(), "83 MB".into()));
+        assert_eq!((text(9_960), text(999_999), text(0)), ("10 kB".into(), "1.0 MB".into(), "0 B".into()));
+    }
+
+    #[test]
+    fn spans_of_time() {
+        let text = |millis| took(jiff::SignedDuration::from_millis(millis));
+        assert_eq!((text(0), text(1_249), text(59_999)), ("0.0 s".into(), "1.2 s".into(), "59.9 s".into()));
+        assert_eq!((text(65_000), text(7_380_000)), ("1 m 5 s".into(), "2 h 3 m".into()));
+        assert_eq!(text(-1_500), "0.0 s");
     }
 
     #[test]

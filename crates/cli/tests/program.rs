@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 /// Request line and body, as they came in.
@@ -54,6 +54,10 @@ impl Bed {
     }
 
     fn run_as(&self, name: &str, line: &[&str], stdin: &str) -> Output {
+        self.start_as(name, line, stdin).wait_with_output().unwrap()
+    }
+
+    fn start_as(&self, name: &str, line: &[&str], stdin: &str) -> Child {
         let program: PathBuf = self.scratch.path().join(name);
         if !program.exists() {
             std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_muster"), &program).unwrap();
@@ -69,7 +73,7 @@ impl Bed {
             .spawn()
             .unwrap();
         child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
-        child.wait_with_output().unwrap()
+        child
     }
 
     fn run(&self, line: &str) -> (i32, String, String) {
@@ -210,11 +214,119 @@ fn an_operation_is_watched_to_its_end() {
             r#"{{"id":"o","kind":"reboot","target":"m1","status":"{status}","reason":"","error":"{error}","steps":[{{"name":"ask","status":"{status}","detail":""}}]}}"#
         ))
     };
-    let bed = Bed::answering([look("running", ""), look("done", ""), look("failed", "no answer")]);
+    let bed = Bed::answering([look("running", ""), look("succeeded", ""), look("failed", "no answer")]);
     let (code, out, _) = bed.run("operation watch o");
-    assert_eq!((code, out.lines().next()), (0, Some("reboot m1: running")));
-    let (code, _, error) = bed.run("operation watch o --timeout 1m");
-    assert_eq!((code, error.as_str()), (1, "Operation o failed: no answer\n"));
+    assert_eq!(code, 0);
+    assert!(out.contains("reboot m1: ask running\n") && out.ends_with("reboot m1: succeeded\n"), "{out}");
+    let (code, out, error) = bed.run("operation wait o --timeout 1m");
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(error.starts_with("Operation o (reboot m1) failed: no answer; ") && error.lines().count() == 1, "{error}");
+}
+
+#[test]
+fn what_begins_work_waits_for_its_end_when_asked_to() {
+    let begun = || {
+        let body = envelope("async", 0, "", "{}").replace(r#""operation":"""#, r#""operation":"/1.0/operations/o""#);
+        (202, "", body)
+    };
+    let look =
+        |status: &str| ok(&format!(r#"{{"id":"o","kind":"reboot","target":"m1","status":"{status}","steps":[]}}"#));
+    let bed =
+        Bed::answering([begun(), look("waiting"), look("succeeded"), begun(), look("failed"), ok("{}"), ok("{}")]);
+    assert_eq!(bed.run("server system reboot m1 --wait"), (0, String::new(), String::new()));
+    assert_eq!(bed.run("server system reboot m1 --force --watch").0, 1);
+    assert_eq!(bed.run("server system reboot m1"), (0, String::new(), String::new()));
+    // A center that knows no operations cannot be waited for, and that is said.
+    let (code, _, error) = bed.run("server system reboot m1 --timeout 1m");
+    assert!(code == 1 && error.contains("cannot be waited for"), "{error}");
+    assert_eq!(
+        bed.requests(),
+        [
+            "POST /1.0/provisioning/servers/m1/system/:reboot?wait=false",
+            "GET /1.0/operations/o",
+            "GET /1.0/operations/o",
+            "POST /1.0/provisioning/servers/m1/system/:reboot?force=true&wait=false",
+            "GET /1.0/operations/o",
+            "POST /1.0/provisioning/servers/m1/system/:reboot",
+            "POST /1.0/provisioning/servers/m1/system/:reboot?wait=false"
+        ]
+    );
+}
+
+#[test]
+fn an_edited_configuration_is_followed_by_the_header_of_its_answer() {
+    let look = ok(r#"{"id":"o","kind":"configure-network","target":"m1","status":"succeeded","steps":[]}"#);
+    let bed = Bed::answering([(200, "Muster-Operation: o\r\n", envelope("sync", 0, "", "{}")), look]);
+    let line = ["server", "system", "network", "edit", "m1", "--wait"];
+    assert_eq!(said(bed.run_as("muster", &line, "dns:\n  hostname: m1\n")), (0, String::new(), String::new()));
+    assert_eq!(bed.requests(), ["PUT /1.0/provisioning/servers/m1/system/network", "GET /1.0/operations/o"]);
+}
+
+#[test]
+fn ctrl_c_stops_the_watching_and_says_that_the_work_goes_on() {
+    let look = ok(r#"{"id":"o","kind":"reboot","target":"m1","status":"waiting","reason":"away","steps":[]}"#);
+    let bed = Bed::answering(vec![look; 10_000]);
+    let child = bed.start_as("muster", &["operation", "watch", "o"], "");
+    while bed.requests().is_empty() {
+        std::thread::yield_now();
+    }
+    // Behind its first answer it listens for the signal.
+    while bed.requests().len() < 2 {
+        std::thread::yield_now();
+    }
+    let pid = child.id().to_string();
+    assert!(Command::new("sh").args(["-c", &format!("kill -INT {pid}")]).status().unwrap().success());
+    let (code, _, error) = said(child.wait_with_output().unwrap());
+    assert_eq!(code, 130);
+    assert!(error.contains("operation o goes on") && error.contains("muster operation watch o"), "{error}");
+    assert!(bed.requests().iter().all(|line| line == "GET /1.0/operations/o"), "nothing is cancelled");
+}
+
+#[test]
+fn a_server_is_shown_with_the_time_of_each_step_but_only_to_people() {
+    let server = r#"{"name":"m1","connection_url":"https://m1:8443","server_status":"ready"}"#;
+    let operations = r#"[{"id":"o","kind":"reboot","target":"m1","status":"succeeded","created_at":"2026-08-20T19:58:00Z","finished_at":"2026-08-20T19:58:41Z",
+        "steps":[{"name":"confirm","status":"done","detail":"","started_at":"2026-08-20T19:58:01Z","finished_at":"2026-08-20T19:58:41Z"}]}]"#;
+    let bed = Bed::answering([ok(server), ok(operations), ok(server), ok(server), ok(server), refused(403, "no")]);
+    let (code, out, _) = bed.run("server show m1");
+    assert!(code == 0 && out.contains("| reboot ") && out.contains("| confirm ") && out.contains(" 40.0 s "), "{out}");
+    assert!(!bed.run("server show m1 -f json").1.contains("confirm"));
+    assert!(!bed.official("provisioning server show m1").1.contains("confirm"));
+    let (code, out, error) = bed.run("server show m1");
+    assert!(code == 0 && out.contains("Name: m1\n") && error.is_empty(), "{error}");
+    let asked = "GET /1.0/operations?target_kind=server&target=m1&limit=5";
+    assert_eq!(bed.requests().iter().filter(|line| *line == asked).count(), 2);
+}
+
+#[test]
+fn a_shell_is_told_live_names_and_never_complained_to() {
+    let ask = |bed: &Bed, words: &[&str]| {
+        let program = bed.scratch.path().join("muster");
+        if !program.exists() {
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_muster"), &program).unwrap();
+        }
+        let output = Command::new(program)
+            .arg("--")
+            .args(words)
+            .env_clear()
+            .env("OPERATIONS_CENTER_DIR", bed.scratch.path())
+            .env("OPERATIONS_CENTER_CONF", bed.scratch.path().join("conf"))
+            .env("MUSTER_COMPLETE", "bash")
+            .env("_CLAP_IFS", "\n")
+            .env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string())
+            .output();
+        said(output.unwrap())
+    };
+    let servers =
+        r#"["/1.0/provisioning/servers/web1","/1.0/provisioning/servers/web%202","/1.0/provisioning/servers/db1"]"#;
+    let seeds = r#"[{"name":"base","description":"d"}]"#;
+    let bed = Bed::answering([ok(servers), ok(seeds), refused(403, "no")]);
+    assert_eq!(ask(&bed, &["muster", "server", "show", "web"]), (0, "web1\nweb 2".into(), String::new()));
+    let token = "00000000-0000-4000-8000-000000000000";
+    assert_eq!(ask(&bed, &["muster", "token", "seed", "show", token, "b"]).1, "base");
+    assert_eq!(ask(&bed, &["muster", "server", "show", "w"]), (0, String::new(), String::new()));
+    assert!(!bed.scratch.path().join("conf").exists(), "completion makes no identity");
+    assert_eq!(bed.requests()[1], format!("GET /1.0/provisioning/tokens/{token}/seeds?recursion=1"));
 }
 
 #[test]
@@ -252,7 +364,7 @@ fn version_help_and_completion() {
     assert_eq!(bed.official("provisioning server --version").1, format!("{}\n", env!("CARGO_PKG_VERSION")));
     assert_eq!(bed.run("server --help").0, 0);
     let (code, script, _) = bed.run("completion bash");
-    assert!(code == 0 && script.contains("complete -F _muster"), "{script}");
+    assert!(code == 0 && script.contains("-F _clap_complete_muster muster"), "{script}");
     let (code, out, _) = bed.run("remote list -f csv");
     assert_eq!((code, out.as_str()), (0, "local (current),unix://,file access\n"));
     assert_eq!(bed.run("remote switch nowhere").0, 3);

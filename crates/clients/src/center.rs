@@ -197,9 +197,9 @@ impl Center {
 
     async fn reply(&self, response: Response<AnswerBody>) -> Result<Reply, CenterError> {
         let (head, body) = response.into_parts();
-        let opened = match read_body(body, BODY_LIMIT).await {
-            Ok(body) => open_envelope(head.status, &body),
-            Err(failure) => Err(failure),
+        let (opened, text) = match read_body(body, BODY_LIMIT).await {
+            Ok(body) => (open_envelope(head.status, &body), plain_text(&body)),
+            Err(failure) => (Err(failure), None),
         };
         match opened {
             Ok(answer) => Ok(Reply {
@@ -216,10 +216,19 @@ impl Center {
                 code => CenterError::Api { code, message },
             }),
             Err(failure) => {
-                Err(CenterError::NotAnEnvelope { status: head.status.to_string(), cause: failure.to_string() })
+                let cause = text.unwrap_or_else(|| failure.to_string());
+                Err(CenterError::NotAnEnvelope { status: head.status.to_string(), cause })
             }
         }
     }
+}
+
+/// An answer that is one line for people, such as that a machine behind the center cannot be reached.
+fn plain_text(body: &[u8]) -> Option<String> {
+    const LONGEST: usize = 1000;
+    let text = std::str::from_utf8(body).ok().filter(|_| body.len() <= LONGEST)?.trim();
+    (!text.is_empty() && !text.starts_with(['<', '{', '[']) && !text.contains(char::is_control))
+        .then(|| text.to_owned())
 }
 
 /// One server-sent event.

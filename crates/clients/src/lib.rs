@@ -6,6 +6,7 @@
 //! - [`machine`] a kept connection to one IncusOS or Incus machine
 //! - [`incusos`] and [`incus`] the typed calls over it
 //! - [`center`] the client of our own API
+//! - [`updates`] signed documents of an update source
 
 pub mod call;
 pub mod center;
@@ -18,6 +19,7 @@ pub mod incus;
 pub mod incusos;
 pub mod machine;
 pub mod tls;
+pub mod updates;
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,9 @@
 //! [`server`] decides about the operating system on a machine: its status, its versions and its recommended action.
 //! [`machine`] decides about the physical asset: its lifecycle and everything that must fit to it.
 //! [`operation`] plans what outlives one request.
+//! [`update`] decides which updates are fetched, kept, promoted and told to machines.
 
 pub mod machine;
 pub mod operation;
 pub mod server;
+pub mod update;

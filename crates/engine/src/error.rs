@@ -1,6 +1,7 @@
 use muster_store::StoreError;
 
-/// Why a service refused or failed: the variant says whose fault it is, the text what to do.
+/// Why a service refused or failed: the variant says whose fault it is, the text what to do. Its kind stands behind the text,
+/// as in the reference: its command line takes ": Not found" off again (servers.md 1.3).
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The request's content.
@@ -10,13 +11,13 @@ pub enum Error {
     #[error("Constraint violation: {0}")]
     Constraint(String),
     /// Not in this state.
-    #[error("Operation not permitted: {0}")]
+    #[error("{0}: Operation not permitted")]
     NotPermitted(String),
     /// No such object.
-    #[error("Not found: {0}")]
+    #[error("{0}: Not found")]
     NotFound(String),
     /// Unknown token or certificate.
-    #[error("Not authorized: {0}")]
+    #[error("{0}: Not authorized")]
     NotAuthorized(String),
     /// Somebody else changed it meanwhile.
     #[error("Precondition Failed: {0}")]

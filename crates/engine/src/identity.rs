@@ -9,7 +9,7 @@ use muster_store::{Secret, Store, StoreError, Tx, tables::identity as table};
 use std::{io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
 /// Both pairs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identities {
     /// Presented to machines.
     pub client: Identity,
@@ -29,6 +29,19 @@ impl Identities {
         Ok(identities)
     }
 
+    /// From the database; none while it has not both.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) fn read(tx: &mut Tx<'_>) -> Result<Option<Self>, StoreError> {
+        let pair = |stored: table::Identity| Identity {
+            certificate_pem: stored.certificate,
+            key_pem: stored.key.expose().to_owned(),
+        };
+        let (client, server) = (table::get(tx, "client")?.map(pair), table::get(tx, "server")?.map(pair));
+        Ok(client.zip(server).map(|(client, server)| Self { client, server }))
+    }
+
     /// Writes the pairs as files, keys with mode 0600, each replaced atomically.
     ///
     /// # Errors
@@ -43,8 +56,18 @@ impl Identities {
 
     /// Whether machines trust the server certificate without being given it. A self-signed one they do not.
     pub fn server_is_publicly_trusted(&self, now_us: i64) -> bool {
-        tls::publicly_trusted(&self.server.certificate_pem, system_time(now_us))
+        is_publicly_trusted(&self.server.certificate_pem, now_us)
     }
+}
+
+/// Whether machines trust a certificate (PEM) without being given it.
+pub(crate) fn is_publicly_trusted(certificate_pem: &str, now_us: i64) -> bool {
+    tls::publicly_trusted(certificate_pem, system_time(now_us))
+}
+
+/// The stored server certificate (PEM); none before the first start.
+pub(crate) fn server_certificate(tx: &mut Tx<'_>) -> Result<Option<String>, StoreError> {
+    Ok(table::get(tx, "server")?.map(|stored| stored.certificate))
 }
 
 /// A pair given by an operator.

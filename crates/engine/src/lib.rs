@@ -7,13 +7,16 @@ mod actor;
 mod channels;
 pub mod clock;
 mod error;
+mod follow;
 mod identity;
 mod machine;
 mod masks;
 pub mod operation;
 pub mod poll;
+mod presence;
 pub mod services;
 pub mod settings;
+pub mod upkeep;
 
 pub use actor::Actor;
 pub use channels::ChannelIndexes;
@@ -40,6 +43,9 @@ struct Inner {
     clock: Clock,
     settings: watch::Sender<Arc<Settings>>,
     identities: ArcSwap<Identities>,
+    followed: tokio::sync::Mutex<follow::Seen>,
+    daemon: presence::Daemon,
+    key_progress: services::site_key::Progress,
     directory: PathBuf,
     lease: Duration,
     connections: poll::Connections,
@@ -54,14 +60,17 @@ impl Engine {
     /// # Errors
     /// A store that does not answer, or files that cannot be written.
     pub fn start(store: Store, clock: Clock, directory: PathBuf) -> Result<Self, Error> {
-        let settings = settings::load(&store)?;
+        let settings = store.read_blocking(settings::read)?;
         services::channel::date_seeded(&store, clock.micros())?;
         let identities = Identities::load_or_create(&store, &directory, clock.micros())?;
         Ok(Self(Arc::new(Inner {
+            daemon: presence::Daemon::new(clock.micros()),
             store,
             clock,
             settings: watch::Sender::new(Arc::new(settings)),
             identities: ArcSwap::from_pointee(identities),
+            followed: tokio::sync::Mutex::default(),
+            key_progress: services::site_key::Progress::default(),
             directory,
             lease: LEASE,
             connections: poll::Connections::default(),
@@ -150,6 +159,12 @@ impl Engine {
                 }
             }
         });
+    }
+
+    /// Keeps step with the other daemons on the same database, until it is told to stop: what they changed in settings,
+    /// certificates and site key holds here too, and they know of this one.
+    pub async fn keep_step(&self, shutdown: CancellationToken) {
+        tokio::join!(follow::run(self, &shutdown), presence::run(self, &shutdown));
     }
 
     /// Ends what goes on in the background; what it was at is taken up at the next start.

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use muster_api::system::{SystemNetwork, SystemSecurity, SystemSettings, SystemUpdates};
-use muster_store::{Secret, Store, StoreError, Tx, tables::settings as table};
+use muster_store::{Secret, StoreError, Tx, tables::settings as table};
 use serde::{Serialize, de::DeserializeOwned};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -39,19 +39,22 @@ impl Settings {
     }
 }
 
-/// Reads every section; absent ones have their defaults. Blocks.
+/// Reads every section; absent ones have their defaults.
 ///
 /// # Errors
-/// The database's, or a section that cannot be opened with the present key.
-pub fn load(store: &Store) -> Result<Settings, Error> {
-    Ok(store.read_blocking(|tx| {
-        Ok(Settings {
-            network: section(tx, "network")?,
-            security: section(tx, "security")?,
-            settings: section(tx, "settings")?,
-            updates: section(tx, "updates")?,
-        })
-    })?)
+/// The database's, or a section that cannot be opened with the keys at hand.
+pub fn read(tx: &mut Tx<'_>) -> Result<Settings, StoreError> {
+    Ok(Settings {
+        network: network(tx)?,
+        security: section(tx, "security")?,
+        settings: section(tx, "settings")?,
+        updates: section(tx, "updates")?,
+    })
+}
+
+/// The stored addresses.
+pub(crate) fn network(tx: &mut Tx<'_>) -> Result<SystemNetwork, StoreError> {
+    section(tx, "network")
 }
 
 fn section<T: Default + DeserializeOwned>(tx: &mut Tx<'_>, name: &str) -> Result<T, StoreError> {

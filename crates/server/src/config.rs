@@ -17,6 +17,10 @@ pub struct Options {
     /// PostgreSQL connection (`postgres://…` or `host=… dbname=…`) in place of the embedded database.
     #[arg(long, env = "MUSTER_DATABASE", hide_env_values = true)]
     pub database: Option<String>,
+    /// File with the key that secrets are sealed with, made where there is none; `muster.key` in the data directory if not
+    /// given. Daemons on one database may share it.
+    #[arg(long, env = "MUSTER_KEY_FILE")]
+    pub key_file: Option<PathBuf>,
     /// Do not poll or do other work on a timer.
     #[arg(long, env = "OPERATIONS_CENTER_DISABLE_BACKGROUND_TASKS", value_parser = clap::builder::BoolishValueParser::new(), default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub disable_background_tasks: bool,
@@ -47,6 +51,11 @@ impl Options {
     pub fn unix_socket(&self) -> PathBuf {
         let run = || self.dir.clone().unwrap_or_else(|| PathBuf::from("/run/operations-center"));
         self.socket.clone().unwrap_or_else(|| run().join("unix.socket"))
+    }
+
+    /// Where the site key is, unless it is given.
+    pub fn key_file(&self, var: &Path) -> PathBuf {
+        self.key_file.clone().unwrap_or_else(|| var.join("muster.key"))
     }
 
     /// Which database.

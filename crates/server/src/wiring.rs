@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
-use muster_engine::{Engine, clock::Clock, operation, poll};
+use muster_engine::{Engine, clock::Clock, operation, poll, upkeep};
 use muster_store::{KeyRing, Store};
 use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -34,14 +34,12 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
     directory(&var)?;
     let socket = options.unix_socket();
     directory(socket.parent().unwrap_or(Path::new(".")))?;
-    let location = options.location(&var);
+    let (location, key_file) = (options.location(&var), options.key_file(&var));
     let lease = Duration::from_secs(options.lease.into());
     let engine = tokio::task::spawn_blocking(move || -> Result<Engine> {
         let keys = match KeyRing::from_env()? {
             Some(keys) => keys,
-            None => {
-                KeyRing::load_or_create(&var.join("muster.key")).context("cannot load the key that seals secrets")?
-            }
+            None => KeyRing::load_or_create(&key_file).context("cannot load the key that seals secrets")?,
         };
         let store = Store::open(&location, keys).context("cannot open the database")?;
         Ok(Engine::start(store, Clock::system(), var)?.with_lease(lease))
@@ -59,20 +57,44 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
         UnixSocket::bind(socket.clone()).await.with_context(|| format!("cannot listen on {}", socket.display()))?;
     let unix = tokio::spawn(unix.serve(router, Limits::default(), shutdown.clone()));
 
-    if let Some(address) = engine.settings().listen() {
+    let mut address = engine.settings().listen();
+    if let Some(address) = address {
         listeners.set(Some(address)).await.with_context(|| format!("cannot listen on {address}"))?;
     }
 
     let driver = tokio::spawn(operation::run(engine.clone(), shutdown.clone()));
-    let poller = (!options.disable_background_tasks).then(|| tokio::spawn(poll::run(engine.clone(), shutdown.clone())));
+    let keeping = tokio::spawn({
+        let (engine, shutdown) = (engine.clone(), shutdown.clone());
+        async move { engine.keep_step(shutdown).await }
+    });
+    let background = (!options.disable_background_tasks).then(|| {
+        let poller = tokio::spawn(poll::run(engine.clone(), shutdown.clone()));
+        (poller, tokio::spawn(upkeep::run(engine.clone(), shutdown.clone())))
+    });
 
     // Settings take effect wherever they were changed.
     let mut settings = engine.watch_settings();
     let follow = async {
+        let mut shown = engine.identities();
         loop {
             let now = settings.borrow_and_update().clone();
             proxies.store(Arc::new(now.trusted_proxies()));
             log.reload(level(&now.settings.log_level)).ok();
+            if now.listen() != address {
+                address = now.listen();
+                // Whoever set it here has bound it already. Set through another daemon of the site, it may be one that
+                // this host does not have: then the old one stays.
+                if let Err(error) = listeners.set(address).await {
+                    tracing::error!(?address, %error, "cannot listen on the site's address; the former one stays");
+                }
+            }
+            let identities = engine.identities();
+            if identities.server != shown.server {
+                shown = identities;
+                if let Err(error) = app.show_certificate() {
+                    tracing::error!(?error, "cannot use the site's certificate; the former one stays");
+                }
+            }
             if settings.changed().await.is_err() {
                 return;
             }
@@ -87,8 +109,10 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
     listeners.drain().await;
     engine.stop().await;
     driver.await?;
-    if let Some(poller) = poller {
+    keeping.await?;
+    if let Some((poller, upkeep)) = background {
         poller.await?;
+        upkeep.await?;
     }
     unix.await?;
     Ok(())

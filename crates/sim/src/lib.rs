@@ -7,6 +7,7 @@
 //! - [`wire`] TLS and HTTP in front of a model
 //! - [`boot`] what a machine asks of the center
 //! - [`fleet`] all of them together
+//! - [`publisher`] a source of updates, signed by an authority of its own
 
 pub mod boot;
 pub mod documents;
@@ -14,6 +15,7 @@ pub mod fault;
 pub mod fleet;
 pub mod member;
 pub mod model;
+pub mod publisher;
 pub mod spec;
 pub mod wire;
 

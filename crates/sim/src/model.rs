@@ -180,6 +180,15 @@ impl Model {
         }
     }
 
+    /// Cuts its power: from now on it is silent, and nobody was told.
+    pub fn lose_power(&mut self) {
+        if self.phase != Phase::Off {
+            self.phase = Phase::Off;
+            self.timers.clear();
+            self.effects.push_back(Effect::Silence);
+        }
+    }
+
     /// Makes the next reboot the last one, until [`Model::power_on`].
     pub fn stay_down_after_reboot(&mut self, stays: bool) {
         self.stays_down = stays;

@@ -1,22 +1,26 @@
 //! Where the site key comes from: a file, the environment or a systemd credential.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::seal::{Key, KeyRing, SealError};
+use crate::seal::{Key, KeyOrigin, KeyRing, SealError};
 
 impl KeyRing {
     /// Loads the key file at `path`, making one with a fresh key (mode 0600) where there is none.
     ///
-    /// A file `<path>.new` beside it belongs to a change of the key that was cut short: both keys are taken, and
-    /// [`Store::open`](crate::Store::open) finds out which one the database uses.
+    /// A file `<path>.new` beside it holds the next key, or belongs to a change of the key that was cut short: both keys
+    /// are taken, and [`Store::open`](crate::Store::open) finds out which one the database uses.
     pub fn load_or_create(path: &Path) -> Result<KeyRing, SealError> {
+        // Daemons that share a key file by a link share what lies beside it too.
+        let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let new = new_path(path);
         let next = read(&new)?;
         match (read(path)?, next) {
-            (Some(current), next) => Ok(KeyRing::with_path(current, next.into_iter().collect(), Some(path.into()))),
+            (Some(current), next) => {
+                Ok(KeyRing::from_origin(current, next.into_iter().collect(), KeyOrigin::File(path.into())))
+            }
             (None, Some(_)) => Err(SealError::File {
                 path: path.display().to_string(),
                 reason: format!("missing, but {} exists: restore the former key file", new.display()),
@@ -26,38 +30,110 @@ impl KeyRing {
                 write(path, &key, Existing::Keep)?;
                 // Another process may have been faster: what the file says counts.
                 let key = read(path)?.unwrap_or(key);
-                Ok(KeyRing::with_path(key, Vec::new(), Some(path.into())))
+                Ok(KeyRing::from_origin(key, Vec::new(), KeyOrigin::File(path.into())))
             }
         }
     }
 
-    /// The ring that the environment names, if it names one: `MUSTER_KEY` (hex or base64) with the former key in
-    /// `MUSTER_KEY_OLD`, or else the systemd credential `muster.key`.
+    /// The ring that the environment names, if it names one: `MUSTER_KEY` (hex or base64), or else the systemd credential
+    /// `muster.key`. A second key that opens as well is in `MUSTER_KEY_OLD` or the credential `muster.key.old`.
     pub fn from_env() -> Result<Option<KeyRing>, SealError> {
         KeyRing::from_vars(|name| std::env::var(name).ok())
     }
 
     /// [`KeyRing::from_env`] with a lookup of its own.
     fn from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Option<KeyRing>, SealError> {
-        let older = match var("MUSTER_KEY_OLD") {
-            Some(text) => vec![Key::parse(&text, "MUSTER_KEY_OLD")?],
-            None => Vec::new(),
-        };
-        if let Some(text) = var("MUSTER_KEY") {
-            return Ok(Some(KeyRing::new(Key::parse(&text, "MUSTER_KEY")?, older)));
-        }
-        let Some(directory) = var("CREDENTIALS_DIRECTORY") else { return Ok(None) };
-        let path = Path::new(&directory).join("muster.key");
+        let variable = |name: &str| var(name).map(|text| Key::parse(&text, name)).transpose();
         // systemd keeps its credentials from others by itself and gives the files modes of its own.
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(KeyRing::new(Key::parse(&text, &path.display().to_string())?, older))),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(file_error(&path, &error)),
+        let credential = |name: &str| match var("CREDENTIALS_DIRECTORY") {
+            Some(directory) => {
+                let path = Path::new(&directory).join(name);
+                let text = text(&path)?;
+                text.map(|text| Key::parse(&text, &path.display().to_string())).transpose()
+            }
+            None => Ok(None),
+        };
+        let (first, origin) = match variable("MUSTER_KEY")? {
+            Some(key) => (key, KeyOrigin::Environment),
+            None => match credential("muster.key")? {
+                Some(key) => (key, KeyOrigin::Credential),
+                None => return Ok(None),
+            },
+        };
+        let others = [variable("MUSTER_KEY_OLD")?, credential("muster.key.old")?];
+        Ok(Some(KeyRing::from_origin(first, others.into_iter().flatten().collect(), origin)))
+    }
+
+    /// Reads the key files again: another process may have changed the key. Keys that were given stay as they are.
+    ///
+    /// # Errors
+    /// A key file that cannot be read, or that others can read.
+    pub fn refresh(&self) -> Result<(), SealError> {
+        let KeyOrigin::File(path) = self.origin() else { return Ok(()) };
+        // The next key first: it may take the key file's place between the two.
+        let next = read(&new_path(&path))?;
+        let file = read(&path)?;
+        self.change(|ring| ring.take(file, next));
+        Ok(())
+    }
+}
+
+/// Held while the key files are changed; goes with its process, however that ends.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock of a key file, without waiting.
+    ///
+    /// # Errors
+    /// [`SealError::Locked`] when another process has it.
+    pub(crate) fn take(key_file: &Path) -> Result<Lock, SealError> {
+        let mut path = key_file.as_os_str().to_owned();
+        path.push(".lock");
+        let path = PathBuf::from(path);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file = file.map_err(|error| file_error(&path, &error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(SealError::Locked { path: path.display().to_string() }),
+            Err(TryLockError::Error(error)) => Err(file_error(&path, &error)),
         }
     }
 }
 
-/// The file that holds the next key while the key is being changed.
+/// The next key of a key file: the one in `<path>.new`, or a fresh one that is on disk there when this returns.
+pub(crate) fn next(path: &Path, _lock: &Lock) -> Result<Key, SealError> {
+    let new = new_path(path);
+    if let Some(key) = read(&new)? {
+        return Ok(key);
+    }
+    let key = Key::generate()?;
+    write(&new, &key, Existing::Keep)?;
+    Ok(read(&new)?.unwrap_or(key))
+}
+
+/// Makes `key` the key file's key; nothing happens when it is that already.
+pub(crate) fn promote(path: &Path, key: &Key, _lock: &Lock) -> Result<(), SealError> {
+    let new = new_path(path);
+    let is = |found: Option<Key>| found.is_some_and(|found| found.id() == key.id());
+    let next = is(read(&new)?);
+    let moved = match (is(read(path)?), next) {
+        (true, false) => return Ok(()),
+        (true, true) => fs::remove_file(&new),
+        (false, true) => fs::rename(&new, path),
+        (false, false) => return write(path, key, Existing::Replace),
+    };
+    moved.and_then(|()| sync_directory(path)).map_err(|error| file_error(path, &error))
+}
+
+/// Whether the key file's key is another one.
+pub(crate) fn differs(path: &Path, key: &Key) -> Result<bool, SealError> {
+    Ok(read(path)?.is_none_or(|found| found.id() != key.id()))
+}
+
+/// The file that holds the next key.
 pub(crate) fn new_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
@@ -66,18 +142,27 @@ pub(crate) fn new_path(path: &Path) -> PathBuf {
 
 /// What to do with a file that is there already.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Existing {
+enum Existing {
     Keep,
     Replace,
 }
 
+fn text(path: &Path) -> Result<Option<String>, SealError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(file_error(path, &error)),
+    }
+}
+
 fn read(path: &Path) -> Result<Option<Key>, SealError> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
+    let Some(text) = text(path)? else { return Ok(None) };
+    let mode = match fs::metadata(path) {
+        Ok(data) => data.permissions().mode() & 0o7777,
+        // The next key has just taken the key file's place.
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(file_error(path, &error)),
     };
-    let mode = fs::metadata(path).map_err(|error| file_error(path, &error))?.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(SealError::Mode { path: path.display().to_string(), mode });
     }
@@ -85,7 +170,7 @@ fn read(path: &Path) -> Result<Option<Key>, SealError> {
 }
 
 /// Writes a key file that is on disk when this returns. It appears under its name only when it is complete.
-pub(crate) fn write(path: &Path, key: &Key, existing: Existing) -> Result<(), SealError> {
+fn write(path: &Path, key: &Key, existing: Existing) -> Result<(), SealError> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}", uuid::Uuid::new_v4().simple()));
     let draft = PathBuf::from(draft);
@@ -108,11 +193,6 @@ pub(crate) fn write(path: &Path, key: &Key, existing: Existing) -> Result<(), Se
         tracing::warn!(path = %draft.display(), %error, "cannot remove the draft of a key file");
     }
     outcome.and_then(|()| sync_directory(path)).map_err(|error| file_error(path, &error))
-}
-
-/// Makes the new key file the key file.
-pub(crate) fn promote(path: &Path) -> Result<(), SealError> {
-    fs::rename(new_path(path), path).and_then(|()| sync_directory(path)).map_err(|error| file_error(path, &error))
 }
 
 fn sync_directory(path: &Path) -> std::io::Result<()> {

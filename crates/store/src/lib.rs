@@ -15,7 +15,8 @@ pub mod db;
 mod error;
 mod keyfile;
 mod migrate;
-mod rekey;
+mod places;
+pub mod rekey;
 pub mod seal;
 pub mod tables;
 #[cfg(any(test, feature = "testing"))]
@@ -24,6 +25,5 @@ mod value;
 
 pub use db::{Location, Row, Store, Tx};
 pub use error::{Result, StoreError, Violation};
-pub use rekey::rekey;
-pub use seal::{Key, KeyRing, SealError, Secret};
+pub use seal::{Key, KeyOrigin, KeyRing, SealError, Secret};
 pub use value::Value;

@@ -20,8 +20,8 @@ pub const KEY_LEN: usize = 32;
 pub enum SealError {
     /// The text was sealed with a key that is not in the ring.
     #[error(
-        "sealed with key {needed}, but only {known} is at hand: start with the key file that belongs to this database, \
-         or give the former key in MUSTER_KEY_OLD"
+        "sealed with key {needed}, but only {known} is at hand: start with the key file that belongs to this database; \
+         where the key is given in MUSTER_KEY, give the other one in MUSTER_KEY_OLD"
     )]
     UnknownKey {
         /// Id of the key that sealed the text.
@@ -64,6 +64,20 @@ pub enum SealError {
         path: String,
         /// What the system says.
         reason: String,
+    },
+    /// The key is given to the daemon, which cannot replace it by itself, and no other one is given.
+    #[error("the site key is given in {given}: {remedy}, restart every daemon of this site, and ask again")]
+    Given {
+        /// Where the key comes from.
+        given: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Another process holds the lock of the key file.
+    #[error("{path}: the site key is being changed by another process")]
+    Locked {
+        /// The lock file.
+        path: String,
     },
     /// The system's source of randomness or cipher failed.
     #[error("cannot seal: {0}")]
@@ -159,7 +173,7 @@ impl Key {
     }
 
     /// Seals `plain` for the place that `context` names.
-    pub fn seal(&self, context: &str, plain: &[u8]) -> Result<String, SealError> {
+    pub(crate) fn seal(&self, context: &str, plain: &[u8]) -> Result<String, SealError> {
         let mut sealed = plain.to_vec();
         let nonce = self
             .cipher()?
@@ -181,69 +195,129 @@ impl Key {
     }
 }
 
-#[derive(Debug)]
-pub(crate) struct Ring {
-    pub(crate) current: Key,
-    pub(crate) older: Vec<Key>,
-    /// The key file, where the ring came from one.
-    pub(crate) path: Option<PathBuf>,
+/// Where the keys of a ring come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyOrigin {
+    /// The key file.
+    File(PathBuf),
+    /// `MUSTER_KEY` in the environment.
+    Environment,
+    /// A systemd credential.
+    Credential,
 }
 
-/// The keys of a site: the current one seals, the older ones still open. Clones share one ring, so that a change of the
-/// key is seen everywhere at once.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    /// What a fresh database is sealed with: the key file's, or the one given.
+    pub(crate) first: Key,
+    /// Further keys that open.
+    pub(crate) others: Vec<Key>,
+    /// Id of the key that the database was last seen to use.
+    pub(crate) used: String,
+    pub(crate) origin: KeyOrigin,
+}
+
+/// The keys of a site. One of them is in use, which the database tells; the others still open. Clones share one ring, so
+/// that a change of the key is seen everywhere at once.
 #[derive(Clone, Debug)]
 pub struct KeyRing {
-    pub(crate) ring: Arc<RwLock<Ring>>,
+    ring: Arc<RwLock<Ring>>,
 }
 
 impl KeyRing {
-    /// A ring of given keys.
-    pub fn new(current: Key, older: Vec<Key>) -> KeyRing {
-        KeyRing::with_path(current, older, None)
+    /// A ring of given keys; a fresh database is sealed with `first`.
+    pub fn new(first: Key, others: Vec<Key>) -> KeyRing {
+        KeyRing::from_origin(first, others, KeyOrigin::Environment)
     }
 
-    pub(crate) fn with_path(current: Key, older: Vec<Key>, path: Option<PathBuf>) -> KeyRing {
-        KeyRing { ring: Arc::new(RwLock::new(Ring { current, older, path })) }
+    pub(crate) fn from_origin(first: Key, others: Vec<Key>, origin: KeyOrigin) -> KeyRing {
+        let used = first.id.clone();
+        KeyRing { ring: Arc::new(RwLock::new(Ring { first, others, used, origin })) }
     }
 
-    /// Id of the key that seals.
+    /// Id of the key that the database was last seen to use.
     pub fn current_id(&self) -> String {
-        self.with(|ring| ring.current.id.clone())
+        self.with(|ring| ring.used.clone())
     }
 
-    /// Runs `look` on the ring. A poisoned lock is used as it is: every change of the ring is one assignment.
+    /// Ids of all keys at hand.
+    pub fn ids(&self) -> Vec<String> {
+        self.with(|ring| ring.keys().map(|key| key.id.clone()).collect())
+    }
+
+    /// Where the keys come from.
+    pub fn origin(&self) -> KeyOrigin {
+        self.with(|ring| ring.origin.clone())
+    }
+
+    /// Runs `look` on the ring. A poisoned lock is used as it is: every change of the ring leaves it whole.
     pub(crate) fn with<T>(&self, look: impl FnOnce(&Ring) -> T) -> T {
         look(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn change(&self, change: impl FnOnce(&mut Ring)) {
-        change(&mut self.ring.write().unwrap_or_else(PoisonError::into_inner));
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Ring) -> T) -> T {
+        change(&mut self.ring.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Seals `plain` with the current key for the place that `context` names.
-    pub fn seal(&self, context: &str, plain: &[u8]) -> Result<String, SealError> {
-        self.with(|ring| ring.current.seal(context, plain))
+    /// The key of this id. One that is not at hand may have come into the key files meanwhile.
+    ///
+    /// # Errors
+    /// [`SealError::UnknownKey`], and what keeps a key file from being read.
+    pub(crate) fn key(&self, id: &str) -> Result<Key, SealError> {
+        if let Some(key) = self.with(|ring| ring.find(id)) {
+            return Ok(key);
+        }
+        self.refresh()?;
+        self.with(|ring| {
+            ring.find(id).ok_or_else(|| SealError::UnknownKey { needed: id.to_owned(), known: ring.known() })
+        })
+    }
+
+    /// Seals `plain` for the place that `context` names, with the key `id` or else with the first one.
+    pub(crate) fn seal(&self, id: Option<&str>, context: &str, plain: &[u8]) -> Result<String, SealError> {
+        let key = match id {
+            Some(id) => self.key(id)?,
+            None => self.with(|ring| ring.first.clone()),
+        };
+        key.seal(context, plain)
     }
 
     /// Opens a sealed text; `context` must be the one that it was sealed for.
-    pub fn open(&self, context: &str, sealed: &str) -> Result<Vec<u8>, SealError> {
+    pub(crate) fn open(&self, context: &str, sealed: &str) -> Result<Vec<u8>, SealError> {
         let malformed = || SealError::Malformed { context: context.to_owned() };
         let rest = sealed.strip_prefix("v1.").ok_or_else(malformed)?;
         let (id, payload) = rest.split_once('.').ok_or_else(malformed)?;
         let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| malformed())?;
-        self.with(|ring| {
-            let mut keys = std::iter::once(&ring.current).chain(&ring.older);
-            match keys.find(|key| key.id == id) {
-                Some(key) => key.open(context, &payload),
-                None => Err(SealError::UnknownKey { needed: id.to_owned(), known: ring.known() }),
-            }
-        })
+        self.key(id)?.open(context, &payload)
     }
 }
 
 impl Ring {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<Key> {
+        self.keys().find(|key| key.id == id).cloned()
+    }
+
+    /// Takes what the key files say now. What was known stays known: a reader may be at an older state of the database.
+    pub(crate) fn take(&mut self, file: Option<Key>, next: Option<Key>) {
+        let mut known: Vec<Key> = self.keys().cloned().collect();
+        known.extend(next);
+        if let Some(file) = file {
+            self.first = file;
+        }
+        self.others.clear();
+        for key in known {
+            if self.keys().all(|other| other.id != key.id) {
+                self.others.push(key);
+            }
+        }
+    }
+
     fn known(&self) -> String {
-        let ids: Vec<&str> = std::iter::once(&self.current).chain(&self.older).map(Key::id).collect();
+        let ids: Vec<&str> = self.keys().map(Key::id).collect();
         ids.join(", ")
     }
 }
@@ -264,17 +338,21 @@ mod tests {
     #[test]
     fn opens_only_in_its_own_place() {
         let keys = ring(1);
-        let sealed = keys.seal("servers/a/bmc_password", b"calvin").unwrap();
+        let sealed = keys.seal(None, "servers/a/bmc_password", b"calvin").unwrap();
         assert_eq!(keys.open("servers/a/bmc_password", &sealed).unwrap(), b"calvin");
         assert!(matches!(keys.open("servers/b/bmc_password", &sealed), Err(SealError::Broken { .. })));
         assert!(!sealed.contains("calvin"));
-        assert_ne!(sealed, keys.seal("servers/a/bmc_password", b"calvin").unwrap(), "the nonce is fresh each time");
+        assert_ne!(
+            sealed,
+            keys.seal(None, "servers/a/bmc_password", b"calvin").unwrap(),
+            "the nonce is fresh each time"
+        );
     }
 
     #[test]
     fn refuses_altered_foreign_and_plain_text() {
         let keys = ring(1);
-        let sealed = keys.seal("x", b"secret").unwrap();
+        let sealed = keys.seal(None, "x", b"secret").unwrap();
         let mut altered = sealed.clone().into_bytes();
         let position = sealed.len() - 5;
         altered[position] = if altered[position] == b'A' { b'B' } else { b'A' };
@@ -286,7 +364,7 @@ mod tests {
 
     #[test]
     fn older_keys_still_open() {
-        let sealed = ring(1).seal("x", b"secret").unwrap();
+        let sealed = ring(1).seal(None, "x", b"secret").unwrap();
         let keys = KeyRing::new(Key::new([2; KEY_LEN]), vec![Key::new([1; KEY_LEN])]);
         assert_eq!(keys.open("x", &sealed).unwrap(), b"secret");
     }

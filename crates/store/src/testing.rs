@@ -13,8 +13,10 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use crate::db::{Location, Store};
-use crate::seal::{KEY_LEN, Key, KeyRing};
+use crate::db::{Location, Store, Tx};
+use crate::error::Result;
+use crate::seal::{KEY_LEN, Key, KeyRing, Secret};
+use crate::tables::{identity, machines, operations, servers, settings, tokens};
 
 /// Names a running PostgreSQL.
 const RUNNING: &str = "MUSTER_TEST_PG";
@@ -85,6 +87,67 @@ pub fn stores(test: impl Fn(&TestStore)) {
     if let Some(store) = postgres() {
         test(&store);
     }
+}
+
+/// The secrets that [`fill_secrets`] writes, one for each sealed place.
+pub const SECRETS: [&str; 6] = ["settings", "identity", "seeds", "password", "recovery", "documents"];
+
+/// Writes one secret to every sealed place of the schema, and a server `b` without any.
+///
+/// # Errors
+/// The store's.
+pub fn fill_secrets(tx: &mut Tx) -> Result<()> {
+    settings::put(tx, "security", &Secret::from(SECRETS[0]), None)?;
+    identity::put(tx, "client", &identity::Identity { certificate: String::new(), key: SECRETS[1].into() })?;
+    let token = tokens::Token {
+        uuid: "t".into(),
+        uses_remaining: 1,
+        expire_at: String::new(),
+        expire_at_us: 1,
+        description: String::new(),
+        channel: "stable".into(),
+        auto_remove: false,
+        generation: 1,
+    };
+    tokens::insert(tx, &token)?;
+    let seed = tokens::TokenSeed {
+        token: "t".into(),
+        name: "s".into(),
+        description: String::new(),
+        public: false,
+        last_updated: 1,
+        generation: 1,
+    };
+    tokens::insert_seed(tx, &seed, &Secret::from(SECRETS[2]))?;
+    for id in ["a", "b"] {
+        machines::insert(tx, &machines::Machine { id: id.into(), ..Default::default() })?;
+        let (id, machine_id, name) = (id.into(), id.into(), id.into());
+        let server = servers::Server { id, machine_id, name, channel: "stable".into(), ..Default::default() };
+        servers::insert(tx, &server)?;
+    }
+    servers::set_bmc_password(tx, "a", Some(&Secret::from(SECRETS[3])))?;
+    let os_secrets = Some(Secret::from(SECRETS[4]));
+    servers::update_observation(tx, "a", 0, &servers::Observation { os_secrets, ..Default::default() })?;
+    operations::insert(tx, &operations::Operation { id: "o".into(), ..Default::default() })?;
+    operations::set_documents(tx, "o", Some(&Secret::from(SECRETS[5])))
+}
+
+/// Opens what [`fill_secrets`] wrote.
+///
+/// # Errors
+/// The store's, or a secret that does not open.
+pub fn read_secrets(tx: &mut Tx) -> Result<Vec<String>> {
+    assert_eq!(servers::secrets(tx, "b")?, servers::Secrets::default());
+    let server = servers::secrets(tx, "a")?;
+    let all = [
+        settings::get(tx, "security")?.map(|section| section.document),
+        identity::get(tx, "client")?.map(|identity| identity.key),
+        tokens::get_seed(tx, "t", "s")?.map(|(_, document)| document),
+        server.bmc_password,
+        server.os_secrets,
+        operations::documents(tx, "o")?,
+    ];
+    Ok(all.into_iter().flatten().map(|secret| secret.expose().to_owned()).collect())
 }
 
 fn cluster() -> Option<String> {

@@ -119,6 +119,24 @@ fn an_operation_goes_to_the_next_owner_when_its_lease_runs_out() {
 }
 
 #[test]
+fn what_is_woken_while_it_is_held_is_due_again() {
+    stores(|TestStore { store, .. }| {
+        write(store, |tx| {
+            operations::insert(tx, &Operation { machine_id: Some("m".into()), ..operation("held", 5) })?;
+            operations::insert(tx, &Operation { machine_id: Some("m".into()), ..operation("waits", 900) })?;
+            operations::insert(tx, &Operation { machine_id: Some("n".into()), ..operation("other", 900) })
+        });
+        let mut held = write(store, |tx| operations::claim_due(tx, "a", 10, 100, 9)).remove(0);
+        write(store, |tx| operations::wake(tx, "m"));
+        held.not_before = 1_000;
+        write(store, move |tx| operations::save(tx, &held).map(drop));
+        write(store, |tx| operations::release(tx, "held", "a"));
+        let due = write(store, |tx| operations::claim_due(tx, "b", 11, 100, 9));
+        assert_eq!(due.iter().map(|op| op.id.as_str()).collect::<Vec<_>>(), ["held", "waits"]);
+    });
+}
+
+#[test]
 fn a_wish_to_cancel_is_not_lost_to_a_save() {
     stores(|TestStore { store, .. }| {
         write(store, |tx| operations::insert(tx, &operation("x", 0)));
@@ -129,7 +147,7 @@ fn a_wish_to_cancel_is_not_lost_to_a_save() {
         let saved = held.clone();
         held.generation = write(store, move |tx| operations::save(tx, &saved));
         let stored = write(store, |tx| operations::get(tx, "x")).unwrap();
-        assert_eq!((stored.cancel_requested, stored.not_before), (true, 6), "due at once");
+        assert_eq!((stored.cancel_requested, stored.not_before), (true, 5), "due at once");
 
         held.cancel_requested = true;
         held.finished_at = Some(7);
@@ -256,9 +274,15 @@ fn old_events_go_and_numbers_are_never_used_again() {
             write(store, move |tx| events::append(tx, number, "k", "o", "{}"));
         }
         let last = write(store, events::last_seq);
-        assert_eq!(write(store, |tx| events::prune(tx, 3)), 7);
+        assert_eq!(write(store, events::floor), 0);
+        assert_eq!(write(store, |tx| events::prune(tx, 100, 0, 100)), 0, "few and young");
+        assert_eq!(write(store, |tx| events::prune(tx, 3, 0, 5)), 5, "no more than asked for");
+        assert_eq!(write(store, |tx| events::prune(tx, 3, 0, 5)), 2);
+        assert_eq!(write(store, events::floor), last - 3);
         assert_eq!(write(store, |tx| events::after(tx, 0, ALL)).len(), 3);
-        write(store, |tx| events::prune(tx, 0));
+        assert_eq!(write(store, |tx| events::prune(tx, 3, 10, 5)), 2, "older than the tenth");
+        assert_eq!(write(store, |tx| events::prune(tx, 0, 0, 5)), 1);
+        assert_eq!(write(store, events::last_seq), last, "also when all are gone");
         assert!(write(store, |tx| events::append(tx, 1, "k", "o", "{}")) > last);
     });
 }

@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use muster_store::tables::ALL;
 use muster_store::tables::channels::{self, Channel};
+use muster_store::tables::operations::{self, Operation};
 use muster_store::testing::{self, TestStore, stores};
-use muster_store::{Key, KeyRing, SealError, Store, StoreError, Value, Violation, params};
+use muster_store::{Key, KeyRing, SealError, Secret, Store, StoreError, Value, Violation, params};
 
 fn channel(name: &str) -> Channel {
     Channel { name: name.into(), description: String::new(), last_updated: 1 }
 }
 
 fn names(store: &Store) -> Vec<String> {
-    let channels = store.read_blocking(channels::list).expect("channels can be listed");
+    let channels = store.read_blocking(|tx| channels::list(tx, None, ALL)).expect("channels can be listed");
     channels.into_iter().map(|channel| channel.name).collect()
 }
 
@@ -182,7 +184,7 @@ async fn failing_neighbours_do_not_touch_a_write_of_the_same_batch() {
                 _ => assert_eq!(outcome, Err(StoreError::Panicked("on purpose".into()))),
             }
         }
-        let kept = test.store.read(channels::list).await.unwrap();
+        let kept = test.store.read(|tx| channels::list(tx, None, ALL)).await.unwrap();
         let kept: Vec<_> = kept.into_iter().map(|channel| channel.name).collect();
         let mut wanted: Vec<_> = (0..200).step_by(4).map(|number| format!("c{number:03}")).collect();
         wanted.push("stable".into());
@@ -260,6 +262,39 @@ fn data_and_schema_outlive_the_store() {
 }
 
 #[test]
+fn documents_of_operations_move_out_of_their_state() {
+    stores(|TestStore { store, location, .. }| {
+        let (plan, begun) = (r#"{"plan":"{\"documents\":1}","mark":{}}"#, r#"{"plan":"p","documents":"SEALED"}"#);
+        let made = store.write_blocking(move |tx| {
+            for id in ["a", "b"] {
+                operations::insert(tx, &Operation { id: id.into(), state: plan.into(), ..Operation::default() })?;
+            }
+            operations::set_documents(tx, "b", Some(&Secret::from("secret")))?;
+            let sealed = tx.query_one("SELECT documents FROM operations WHERE id = 'b'", &[], |row| row.text(0))?;
+            let state = begun.replace("SEALED", &sealed);
+            tx.execute("UPDATE operations SET state = $1 WHERE id = 'b'", params![state])?;
+            for sql in [
+                "ALTER TABLE operations DROP COLUMN documents",
+                "DROP TABLE daemons",
+                "DROP TABLE events_floor",
+                "DELETE FROM refinery_schema_history WHERE version >= 2",
+            ] {
+                tx.execute(sql, &[])?;
+            }
+            Ok(())
+        });
+        made.unwrap();
+        let again = Store::open(location, testing::keys()).unwrap();
+        let state = |id: &'static str| {
+            let row = again.read_blocking(move |tx| operations::get(tx, id)).unwrap().unwrap();
+            (row.state, again.read_blocking(move |tx| operations::documents(tx, id)).unwrap())
+        };
+        assert_eq!(state("a"), (plan.into(), None));
+        assert_eq!(state("b"), (r#"{"plan":"p"}"#.into(), Some(Secret::from("secret"))));
+    });
+}
+
+#[test]
 fn a_foreign_key_ring_is_refused_with_the_remedy() {
     stores(|TestStore { location, .. }| {
         let Err(error) = Store::open(location, KeyRing::new(Key::new([9; 32]), Vec::new())) else {
@@ -276,7 +311,7 @@ fn a_database_of_a_newer_program_is_refused() {
         store
             .write_blocking(|tx| {
                 let sql = "INSERT INTO refinery_schema_history (version, name, applied_on, checksum) \
-                           SELECT 9999, 'future', applied_on, checksum FROM refinery_schema_history";
+                           SELECT 9999, 'future', applied_on, checksum FROM refinery_schema_history WHERE version = 1";
                 tx.execute(sql, &[])
             })
             .unwrap();
@@ -357,7 +392,7 @@ fn a_full_disk_fails_the_write_and_not_the_store() {
 fn a_store_call_inside_a_store_call_is_refused() {
     stores(|TestStore { store, .. }| {
         let inner = store.clone();
-        let outcome = store.write_blocking(move |_| inner.write_blocking(channels::list));
+        let outcome = store.write_blocking(move |_| inner.write_blocking(|tx| channels::list(tx, None, ALL)));
         assert!(matches!(outcome, Err(StoreError::Database(_))));
         assert_eq!(names(store), ["stable"]);
     });
@@ -399,6 +434,6 @@ async fn a_commit_that_fails_is_told_to_everybody_in_it() {
     for outcome in [one, broken.map(drop), two] {
         assert_eq!(outcome.unwrap_err().violation(), Some(Violation::ForeignKey));
     }
-    let listed = test.store.write(channels::list).await.unwrap();
+    let listed = test.store.write(|tx| channels::list(tx, None, ALL)).await.unwrap();
     assert_eq!(listed.len(), 1, "nothing of the batch was kept, and the writer goes on");
 }

@@ -387,6 +387,6 @@ fn a_healthy_entity_clears_only_its_own_warnings() {
         assert_eq!(remove("a", &["y"]), 0);
         assert_eq!(remove("b", &["other"]), 1);
         assert_eq!(remove("a", &[]), 1);
-        assert_eq!(write(store, |tx| warnings::list(tx, &warnings::Filter::default())), []);
+        assert_eq!(write(store, |tx| warnings::list(tx, &warnings::Filter::default(), ALL)), []);
     });
 }

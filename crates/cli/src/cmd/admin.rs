@@ -1,7 +1,8 @@
 //! `admin` (cli.md 7.7): the database, and the first access.
 
-use super::items;
-use crate::args::ListArgs;
+use super::os::{self, Os};
+use super::{items, rekey};
+use crate::args::{ListArgs, ShowArgs, YesArgs};
 use crate::config::ConfigDir;
 use crate::context::{Context, read_file};
 use crate::error::{Error, Result};
@@ -14,6 +15,9 @@ use serde_json::{Value, json};
 /// `admin`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Admin {
+    /// Speak with the IncusOS that the center runs on
+    #[command(subcommand)]
+    Os(Os<false>),
     /// Run SQL on the center's database
     Sql {
         /// A query, - for standard input, or .dump, .schema, .tables
@@ -24,19 +28,41 @@ pub(crate) enum Admin {
     },
     /// Let this user in: makes a client certificate if there is none, and trusts it
     Init,
+    /// Show which key the center's secrets are sealed with, and which daemons have it
+    Key {
+        /// Format.
+        #[command(flatten)]
+        show: ShowArgs,
+    },
+    /// Change the key that the center's secrets are sealed with
+    Rekey {
+        /// Format.
+        #[command(flatten)]
+        show: ShowArgs,
+        /// Consent.
+        #[command(flatten)]
+        yes: YesArgs,
+    },
 }
 
 /// Runs it.
 pub(crate) async fn run(ctx: &Context, command: Admin) -> Result {
     match command {
+        Admin::Os(command) => os::run(ctx, &ctx.remote()?, &command).await,
         Admin::Sql { query, list } => sql(ctx, &query, list.format).await,
         Admin::Init => {
             let fingerprint =
                 ConfigDir::from_env()?.identity()?.fingerprint().map_err(|e| Error::Failed(e.to_string()))?;
-            let news = if trust(&ctx.local(), &fingerprint).await? { "is trusted now" } else { "was trusted already" };
+            let news = if trust(&crate::context::local(), &fingerprint).await? {
+                "is trusted now"
+            } else {
+                "was trusted already"
+            };
             ctx.print(&format!("Client certificate {fingerprint} {news}\n"));
             Ok(())
         }
+        Admin::Key { show } => rekey::show_key(ctx, show.format).await,
+        Admin::Rekey { show, yes } => rekey::change(ctx, yes.yes, show.format).await,
     }
 }
 

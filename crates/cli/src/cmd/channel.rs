@@ -5,10 +5,12 @@ use crate::args::{ListArgs, ShowArgs, YesArgs};
 use crate::context::{Context, Loss};
 use crate::edit::{Document, edit, open_whole, read_as};
 use crate::error::{Error, Result};
+use crate::names;
 use crate::output::{List, Order, show, yaml_block};
 use crate::remote::{ApiPath, Remote};
 use crate::text::{field, time_field};
 use clap::Subcommand;
+use clap_complete::engine::ArgValueCandidates;
 use muster_api::provisioning::channel::ChannelPut;
 use serde_json::{Value, json};
 
@@ -25,6 +27,7 @@ pub(crate) enum Channel {
     /// Show a channel and who follows it
     Show {
         /// Name of the channel
+        #[arg(add = ArgValueCandidates::new(names::channels))]
         name: String,
         /// Format.
         #[command(flatten)]
@@ -44,12 +47,14 @@ pub(crate) enum Channel {
     /// Edit a channel as YAML
     Edit {
         /// Name of the channel
+        #[arg(add = ArgValueCandidates::new(names::channels))]
         name: String,
     },
     /// Remove a channel
     #[command(visible_alias = "rm")]
     Remove {
         /// Name of the channel
+        #[arg(add = ArgValueCandidates::new(names::channels))]
         name: String,
         /// Consent.
         #[command(flatten)]
@@ -58,6 +63,7 @@ pub(crate) enum Channel {
     /// Show what the newest update of a channel changes
     Changelog {
         /// Name of the channel
+        #[arg(add = ArgValueCandidates::new(names::channels))]
         name: String,
         /// Architecture to compare
         #[arg(long, default_value = "x86_64")]

@@ -4,10 +4,12 @@ use super::{items, labelled};
 use crate::args::{ListArgs, ShowArgs};
 use crate::context::Context;
 use crate::error::Result;
+use crate::names;
 use crate::output::{List, Order, show};
 use crate::remote::ApiPath;
 use crate::text::{field, time_field};
 use clap::Subcommand;
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::Value;
 
 /// `machine`.
@@ -26,6 +28,7 @@ pub(crate) enum Machine {
     /// Show a machine
     Show {
         /// Id of the machine
+        #[arg(add = ArgValueCandidates::new(names::machines))]
         id: String,
         /// Format.
         #[command(flatten)]

@@ -7,7 +7,9 @@ pub(crate) mod completion;
 pub(crate) mod events;
 pub(crate) mod machine;
 pub(crate) mod operation;
+pub(crate) mod os;
 pub(crate) mod query;
+pub(crate) mod rekey;
 pub(crate) mod remote;
 pub(crate) mod seed;
 pub(crate) mod server;
@@ -15,6 +17,7 @@ pub(crate) mod server_system;
 pub(crate) mod server_text;
 pub(crate) mod system;
 pub(crate) mod token;
+pub(crate) mod update;
 pub(crate) mod warning;
 
 use crate::args::{Provisioning, Top};
@@ -29,6 +32,7 @@ pub(crate) async fn run(ctx: &Context, command: Top) -> Result {
         Top::Provisioning(Provisioning::Channel(command)) | Top::Channel(command) => channel::run(ctx, command).await,
         Top::Provisioning(Provisioning::Server(command)) | Top::Server(command) => server::run(ctx, command).await,
         Top::Provisioning(Provisioning::Token(command)) | Top::Token(command) => token::run(ctx, command).await,
+        Top::Provisioning(Provisioning::Update(command)) | Top::Update(command) => update::run(ctx, command).await,
         Top::Query(command) => query::run(ctx, command).await,
         Top::Remote(command) => remote::run(ctx, command).await,
         Top::System(command) => system::run(ctx, command).await,

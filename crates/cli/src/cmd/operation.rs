@@ -3,16 +3,16 @@
 use super::{items, labelled};
 use crate::args::{ListArgs, ShowArgs};
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::follow::{FollowArgs, TimeoutArgs, follow};
+use crate::names;
 use crate::output::{List, Order, show};
+use crate::progress;
 use crate::remote::{ApiPath, Remote};
 use crate::text::{field, time_field};
 use clap::Subcommand;
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::Value;
-use std::time::Duration;
-
-/// Time between two looks at an operation.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// `operation`.
 #[derive(Debug, Subcommand)]
@@ -20,6 +20,18 @@ pub(crate) enum Operation {
     /// List the operations
     #[command(visible_alias = "ls")]
     List {
+        /// Only operations on this object, e.g. a server's name
+        #[arg(long, add = ArgValueCandidates::new(names::servers))]
+        target: Option<String>,
+        /// Only operations of this kind, e.g. reboot
+        #[arg(long)]
+        kind: Option<String>,
+        /// Only operations in this state (pending|running|waiting|succeeded|failed|cancelled)
+        #[arg(long, add = ArgValueCandidates::new(names::operation_states))]
+        status: Option<String>,
+        /// Only the newest so many
+        #[arg(long)]
+        limit: Option<u32>,
         /// Format.
         #[command(flatten)]
         list: ListArgs,
@@ -27,28 +39,44 @@ pub(crate) enum Operation {
     /// Show an operation and its steps
     Show {
         /// Id of the operation
+        #[arg(add = ArgValueCandidates::new(names::operations))]
         id: String,
         /// Format.
         #[command(flatten)]
         show: ShowArgs,
     },
-    /// Follow an operation to its end; leaving does not cancel it
+    /// Follow an operation to its end and show its steps; leaving does not cancel it
     Watch {
         /// Id of the operation
+        #[arg(add = ArgValueCandidates::new(names::unfinished_operations))]
         id: String,
-        /// Give up after this time, e.g. 10m
-        #[arg(long, value_parser = crate::text::duration)]
-        timeout: Option<jiff::SignedDuration>,
+        /// How long.
+        #[command(flatten)]
+        timeout: TimeoutArgs,
+    },
+    /// Wait for the end of an operation; the exit code tells how it ended
+    Wait {
+        /// Id of the operation
+        #[arg(add = ArgValueCandidates::new(names::unfinished_operations))]
+        id: String,
+        /// How long.
+        #[command(flatten)]
+        timeout: TimeoutArgs,
     },
     /// Cancel an operation
     Cancel {
         /// Id of the operation
+        #[arg(add = ArgValueCandidates::new(names::unfinished_operations))]
         id: String,
     },
     /// Try a failed operation again
     Retry {
         /// Id of the operation
+        #[arg(add = ArgValueCandidates::new(names::failed_operations))]
         id: String,
+        /// Whether to stay.
+        #[command(flatten)]
+        follow: FollowArgs,
     },
 }
 
@@ -60,8 +88,14 @@ fn path(id: &str) -> ApiPath {
 pub(crate) async fn run(ctx: &Context, command: Operation) -> Result {
     let remote = ctx.remote()?;
     match command {
-        Operation::List { list } => {
-            let raw = remote.get(&ApiPath::of(&["operations"]).recursive()).await?;
+        Operation::List { target, kind, status, limit, list } => {
+            let path = ApiPath::of(&["operations"])
+                .recursive()
+                .maybe("target", target.as_deref())
+                .maybe("kind", kind.as_deref())
+                .maybe("status", status.as_deref())
+                .maybe("limit", limit.map(|n| n.to_string()).as_deref());
+            let raw = remote.get(&path).await?;
             ctx.print(&rows(&raw).render(list.format));
             Ok(())
         }
@@ -70,76 +104,28 @@ pub(crate) async fn run(ctx: &Context, command: Operation) -> Result {
             ctx.print(&show(args.format, &raw, || human(&raw)));
             Ok(())
         }
-        Operation::Watch { id, timeout: None } => watch(ctx, &remote, &id).await,
-        Operation::Watch { id, timeout: Some(limit) } => {
-            let limit = Duration::try_from(limit).map_err(|_| Error::Usage("the timeout is negative".into()))?;
-            let late = |_| Error::TimedOut(format!("Operation {id} did not end in time; it goes on"));
-            tokio::time::timeout(limit, watch(ctx, &remote, &id)).await.map_err(late)?
-        }
+        Operation::Watch { id, timeout } => follow(ctx, &remote, &id, &FollowArgs::watching(timeout.timeout)).await,
+        Operation::Wait { id, timeout } => follow(ctx, &remote, &id, &FollowArgs::waiting(timeout.timeout)).await,
         Operation::Cancel { id } => remote.post(&ApiPath::of(&["operations", &id, ":cancel"]), None).await.map(drop),
-        Operation::Retry { id } => remote.post(&ApiPath::of(&["operations", &id, ":retry"]), None).await.map(drop),
-    }
-}
-
-async fn watch(ctx: &Context, remote: &Remote, id: &str) -> Result {
-    let mut before = Value::Null;
-    loop {
-        let now = remote.get(&path(id)).await?;
-        ctx.print(&changes(&before, &now));
-        match outcome(&now) {
-            Some(Ok(())) => return Ok(()),
-            Some(Err(cause)) => return Err(Error::Failed(format!("Operation {id} {cause}"))),
-            None => {}
-        }
-        before = now;
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// How it ended, if it has.
-fn outcome(operation: &Value) -> Option<Result<(), String>> {
-    let (status, error) = (field(operation, "status"), field(operation, "error"));
-    match status.as_str() {
-        "done" | "succeeded" | "success" | "completed" => Some(Ok(())),
-        "failed" | "error" | "cancelled" | "canceled" => {
-            let cause = if error.is_empty() { field(operation, "reason") } else { error };
-            Some(Err(if cause.is_empty() { status } else { format!("{status}: {cause}") }))
-        }
-        _ => None,
-    }
-}
-
-/// What to print of what changed since the last look.
-fn changes(before: &Value, now: &Value) -> String {
-    let mut out = String::new();
-    let state = |o: &Value| (field(o, "status"), field(o, "reason"));
-    if state(before) != state(now) {
-        let (status, reason) = state(now);
-        let tail = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
-        out += &format!("{} {}: {status}{tail}\n", field(now, "kind"), target(now));
-    }
-    let old = items(&before["steps"]);
-    for (at, step) in items(&now["steps"]).iter().enumerate() {
-        let same = old.get(at).is_some_and(|o| o["status"] == step["status"] && o["detail"] == step["detail"]);
-        if !same {
-            out += &step_line(step);
+        Operation::Retry { id, follow: args } => {
+            remote.post(&ApiPath::of(&["operations", &id, ":retry"]), None).await?;
+            if args.wanted() { follow(ctx, &remote, &id, &args).await } else { Ok(()) }
         }
     }
-    out
 }
 
-fn step_line(step: &Value) -> String {
-    let detail = field(step, "detail");
-    let tail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
-    format!("- [{}] {}{tail}\n", field(step, "status"), field(step, "name"))
-}
-
-/// The target as text: a name, or kind and name.
-fn target(operation: &Value) -> String {
-    match &operation["target"] {
-        Value::Object(parts) => parts.values().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
-        _ => field(operation, "target"),
+/// The table of a server's latest operations with the time of each step; nothing where the center has none to tell.
+pub(crate) async fn of_server(remote: &Remote, server: &str) -> String {
+    /// So many fit on a screen with their steps.
+    const LATEST: &str = "5";
+    let path = ApiPath::of(&["operations"]).query("target_kind", "server").query("target", server);
+    // An older center, or one that keeps them from this caller: what was asked for is the server.
+    let Ok(raw) = remote.get(&path.query("limit", LATEST)).await else { return String::new() };
+    let rows = progress::rows(&raw, crate::clock::now());
+    if rows.is_empty() {
+        return String::new();
     }
+    format!("Operations:\n{}", crate::table::framed(Some(&progress::TITLES), &rows))
 }
 
 const TITLES: [&str; 8] = ["ID", "Kind", "Target", "Status", "Reason", "Actor", "Created At", "Updated At"];
@@ -148,7 +134,7 @@ fn cells(o: &Value) -> Vec<String> {
     vec![
         field(o, "id"),
         field(o, "kind"),
-        target(o),
+        field(o, "target"),
         field(o, "status"),
         field(o, "reason"),
         field(o, "actor"),
@@ -163,7 +149,8 @@ fn rows(raw: &Value) -> List<'_> {
 
 fn human(raw: &Value) -> String {
     let lines: Vec<(&str, String)> = TITLES.into_iter().zip(cells(raw)).collect();
-    let steps: String = items(&raw["steps"]).iter().map(step_line).collect();
+    let steps = progress::lines(raw, crate::clock::now()).into_iter().skip(1);
+    let steps: String = steps.map(|line| format!("{line}\n")).collect();
     format!("{}Error: {}\nSteps:\n{steps}", labelled(&lines), field(raw, "error"))
 }
 
@@ -173,21 +160,12 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn only_changes_are_printed() {
-        let first = json!({"kind": "reboot", "target": "m1", "status": "running", "reason": "", "steps": [{"name": "ask", "status": "running", "detail": ""}]});
-        assert_eq!(changes(&Value::Null, &first), "reboot m1: running\n- [running] ask\n");
-        assert_eq!(changes(&first, &first), "");
-        let mut second = first.clone();
-        second["steps"] = json!([{"name": "ask", "status": "done", "detail": ""}, {"name": "wait", "status": "waiting", "detail": "for m1"}]);
-        assert_eq!(changes(&first, &second), "- [done] ask\n- [waiting] wait: for m1\n");
-    }
-
-    #[test]
-    fn outcomes() {
-        assert_eq!(outcome(&json!({"status": "running"})), None);
-        assert_eq!(outcome(&json!({"status": "done"})), Some(Ok(())));
-        let failed = json!({"status": "failed", "error": "no answer"});
-        assert_eq!(outcome(&failed), Some(Err("failed: no answer".into())));
-        assert_eq!(outcome(&json!({"status": "cancelled"})), Some(Err("cancelled".into())));
+    fn an_operation_is_shown_with_its_steps() {
+        let raw = json!({"id": "o", "kind": "reboot", "target": "m1", "status": "failed", "reason": "no answer", "error": "no answer",
+            "actor": "unix", "created_at": "2026-08-20T19:58:00Z", "updated_at": "2026-08-20T19:58:02Z", "finished_at": "2026-08-20T19:58:02Z",
+            "steps": [{"name": "call", "status": "failed", "detail": "no answer", "started_at": "2026-08-20T19:58:00Z", "finished_at": "2026-08-20T19:58:02Z"}]});
+        let text = human(&raw);
+        assert!(text.ends_with("Error: no answer\nSteps:\n  failed  call     2.0 s  no answer\n"), "{text}");
+        assert!(rows(&json!([raw])).render("csv".parse().unwrap()).starts_with("o,reboot,m1,failed,no answer,unix,"));
     }
 }

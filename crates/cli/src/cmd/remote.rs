@@ -4,10 +4,12 @@ use crate::args::ListArgs;
 use crate::config::{Config, ConfigDir, LOCAL, RemoteEntry};
 use crate::context::{Context, connect, read_line};
 use crate::error::{Error, Result};
+use crate::names;
 use crate::output::{List, Order};
 use crate::remote::ApiPath;
 use crate::text::field;
 use clap::{Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCandidates;
 use muster_clients::tls::{Identity, der_to_pem, fingerprint};
 use serde_json::{Value, json};
 use std::io::IsTerminal;
@@ -39,11 +41,13 @@ pub(crate) enum RemoteCommand {
     #[command(visible_alias = "rm")]
     Remove {
         /// Name of the remote
+        #[arg(add = ArgValueCandidates::new(names::remotes))]
         name: String,
     },
     /// Use a remote by default; "local" for the socket of this machine
     Switch {
         /// Name of the remote
+        #[arg(add = ArgValueCandidates::new(names::remotes_and_local))]
         name: String,
     },
 }

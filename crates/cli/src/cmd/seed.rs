@@ -5,10 +5,12 @@ use crate::args::{ListArgs, ShowArgs, YesArgs};
 use crate::context::{Context, Loss, read_file};
 use crate::edit::{Document, Keys, edit, open_whole};
 use crate::error::{Error, Result};
+use crate::names;
 use crate::output::{List, Order, show, yaml_block};
 use crate::remote::{ApiPath, Remote};
 use crate::text::{field, time_field};
-use clap::Subcommand;
+use clap::{Subcommand, ValueHint};
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::{Value, json};
 
 /// The documents of a seed; others belong to the server.
@@ -21,6 +23,7 @@ pub(crate) enum Seed {
     #[command(visible_alias = "ls")]
     List {
         /// UUID of the token
+        #[arg(add = ArgValueCandidates::new(names::tokens))]
         uuid: String,
         /// Format.
         #[command(flatten)]
@@ -29,8 +32,10 @@ pub(crate) enum Seed {
     /// Show a seed
     Show {
         /// UUID of the token
+        #[arg(add = ArgValueCandidates::new(names::tokens))]
         uuid: String,
         /// Name of the seed
+        #[arg(add = ArgValueCandidates::new(names::seeds))]
         name: String,
         /// Format.
         #[command(flatten)]
@@ -39,10 +44,12 @@ pub(crate) enum Seed {
     /// Add a seed
     Add {
         /// UUID of the token
+        #[arg(add = ArgValueCandidates::new(names::tokens))]
         uuid: String,
         /// Name of the seed
         name: String,
         /// YAML file with the seeds, - for standard input
+        #[arg(value_hint = ValueHint::FilePath)]
         file: String,
         /// Whether images may be fetched with it without logging in
         #[arg(long)]
@@ -57,16 +64,20 @@ pub(crate) enum Seed {
     /// Edit a seed as YAML
     Edit {
         /// UUID of the token
+        #[arg(add = ArgValueCandidates::new(names::tokens))]
         uuid: String,
         /// Name of the seed
+        #[arg(add = ArgValueCandidates::new(names::seeds))]
         name: String,
     },
     /// Remove a seed
     #[command(visible_alias = "rm")]
     Remove {
         /// UUID of the token
+        #[arg(add = ArgValueCandidates::new(names::tokens))]
         uuid: String,
         /// Name of the seed
+        #[arg(add = ArgValueCandidates::new(names::seeds))]
         name: String,
         /// Consent.
         #[command(flatten)]

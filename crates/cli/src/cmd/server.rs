@@ -1,14 +1,18 @@
 //! `provisioning server` (cli.md 7.6).
 
+use super::operation;
+use super::os::{self, Os};
 use super::server_system::{self, ServerSystem};
 use super::server_text::{Sections, human, lost_by_removal, rows};
 use crate::args::{ListArgs, ShowArgs, YesArgs};
 use crate::context::{Context, Loss, read_file};
 use crate::edit::{Document, edit, open_whole, read_as};
 use crate::error::{Error, Result};
-use crate::output::{show, yaml_block};
+use crate::names;
+use crate::output::{ShowFormat, show, yaml_block};
 use crate::remote::ApiPath;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
+use clap_complete::engine::ArgValueCandidates;
 use muster_api::provisioning::server::{BmcConfig, ServerPost, ServerPut};
 use muster_api::provisioning::status::ServerStatus;
 use serde_json::json;
@@ -23,7 +27,7 @@ pub(crate) enum Server {
         #[arg(long)]
         cluster: Option<String>,
         /// Only servers with this status (unknown|unregistered|pending|ready|offline)
-        #[arg(long)]
+        #[arg(long, add = ArgValueCandidates::new(names::server_states))]
         status: Option<String>,
         /// Only servers that match this expression
         #[arg(long)]
@@ -35,6 +39,7 @@ pub(crate) enum Server {
     /// Show a server
     Show {
         /// Name of the server
+        #[arg(add = ArgValueCandidates::new(names::servers))]
         name: String,
         /// Further sections.
         #[command(flatten)]
@@ -48,11 +53,13 @@ pub(crate) enum Server {
     /// Edit a server as YAML
     Edit {
         /// Name of the server
+        #[arg(add = ArgValueCandidates::new(names::servers))]
         name: String,
     },
     /// Rename a server
     Rename {
         /// Name of the server
+        #[arg(add = ArgValueCandidates::new(names::servers))]
         name: String,
         /// New name
         new_name: String,
@@ -61,6 +68,7 @@ pub(crate) enum Server {
     #[command(visible_alias = "rm")]
     Remove {
         /// Name of the server
+        #[arg(add = ArgValueCandidates::new(names::servers))]
         name: String,
         /// Consent.
         #[command(flatten)]
@@ -69,16 +77,21 @@ pub(crate) enum Server {
     /// Ask a server for its state now
     Resync {
         /// Name of the server
+        #[arg(add = ArgValueCandidates::new(names::servers))]
         name: String,
     },
     /// Show what a pending update changes on a server
     Changelog {
         /// Name of the server
+        #[arg(add = ArgValueCandidates::new(names::servers))]
         name: String,
         /// Format.
         #[command(flatten)]
         show: ShowArgs,
     },
+    /// Speak with the IncusOS of a server itself
+    #[command(subcommand)]
+    Os(Os<true>),
     /// Operate the system of a server
     #[command(subcommand)]
     System(ServerSystem),
@@ -93,7 +106,7 @@ pub(crate) struct PreRegister {
     #[arg(long, default_value = "", hide_default_value = true)]
     description: String,
     /// Channel that it follows
-    #[arg(long, default_value = "stable")]
+    #[arg(long, default_value = "stable", add = ArgValueCandidates::new(names::channels))]
     channel: String,
     /// URL for its users
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -105,7 +118,7 @@ pub(crate) struct PreRegister {
     #[arg(long, default_value = "", hide_default_value = true)]
     bmc_endpoint: String,
     /// PEM file with the certificate of its management controller
-    #[arg(long, conflicts_with = "bmc_auto_pin_certificate")]
+    #[arg(long, conflicts_with = "bmc_auto_pin_certificate", value_hint = ValueHint::FilePath)]
     bmc_certificate_file: Option<String>,
     /// Pin the certificate that its management controller presents first
     #[arg(long)]
@@ -117,7 +130,7 @@ pub(crate) struct PreRegister {
     #[arg(long)]
     bmc_password: Option<String>,
     /// File with the password at its management controller, - for standard input
-    #[arg(long, conflicts_with = "bmc_password")]
+    #[arg(long, conflicts_with = "bmc_password", value_hint = ValueHint::FilePath)]
     bmc_password_file: Option<String>,
     /// Format.
     #[command(flatten)]
@@ -187,7 +200,11 @@ pub(crate) async fn run(ctx: &Context, command: Server) -> Result {
         }
         Server::Show { name, sections, show: args } => {
             let raw = remote.get(&path(&name, &[])).await?;
-            ctx.print(&show(args.format, &raw, || human(&raw, &sections, !ctx.official)));
+            let operations = match args.format {
+                ShowFormat::Human if !ctx.official => operation::of_server(&remote, &name).await,
+                _ => String::new(),
+            };
+            ctx.print(&show(args.format, &raw, || human(&raw, &sections, !ctx.official) + &operations));
         }
         Server::PreRegister(args) => {
             let body = serde_json::to_value(args.body(ctx.official)?).map_err(|e| Error::Failed(e.to_string()))?;
@@ -221,6 +238,7 @@ pub(crate) async fn run(ctx: &Context, command: Server) -> Result {
             let raw = remote.get(&path(&name, &["changelog"])).await?;
             ctx.print(&show(args.format, &raw, || yaml_block("Changelog", &raw)));
         }
+        Server::Os(command) => os::run(ctx, &remote, &command).await?,
         Server::System(command) => server_system::run(ctx, &remote, command).await?,
     }
     Ok(())

@@ -6,9 +6,12 @@ use crate::args::{ShowArgs, YesArgs};
 use crate::context::{Context, Loss};
 use crate::edit::{Document, Keys, edit, read_free};
 use crate::error::Result;
-use crate::output::{ShowFormat, show};
+use crate::follow::{FollowArgs, begin, follow, hint};
+use crate::names;
+use crate::output::{ShowFormat, show, sorted};
 use crate::remote::Remote;
 use clap::{Args, Subcommand};
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::{Value, json};
 
 /// `provisioning server system`.
@@ -41,14 +44,20 @@ pub(crate) enum ServerSystem {
     /// Wipe a server and let it register again
     FactoryReset {
         /// Name of the server
+        #[arg(add = ArgValueCandidates::new(names::servers))]
         name: String,
         /// UUID of the token to register with; a new one by default
+        #[arg(add = ArgValueCandidates::new(names::tokens))]
         token: Option<String>,
         /// Name of a seed of that token
+        #[arg(add = ArgValueCandidates::new(names::seeds))]
         seed: Option<String>,
         /// Consent.
         #[command(flatten)]
         yes: YesArgs,
+        /// Whether to stay.
+        #[command(flatten)]
+        follow: FollowArgs,
     },
     /// Network configuration of a server
     #[command(subcommand)]
@@ -62,10 +71,14 @@ pub(crate) enum ServerSystem {
 #[derive(Debug, Args)]
 pub(crate) struct Target {
     /// Name of the server
+    #[arg(add = ArgValueCandidates::new(names::servers))]
     name: String,
     /// Even while its cluster is being updated
     #[arg(long)]
     force: bool,
+    /// Whether to stay.
+    #[command(flatten)]
+    follow: FollowArgs,
 }
 
 /// `network` and `storage`.
@@ -74,11 +87,16 @@ pub(crate) enum Resource {
     /// Edit the configuration as YAML
     Edit {
         /// Name of the server
+        #[arg(add = ArgValueCandidates::new(names::servers))]
         name: String,
+        /// Whether to stay.
+        #[command(flatten)]
+        follow: FollowArgs,
     },
     /// Show configuration and state
     Show {
         /// Name of the server
+        #[arg(add = ArgValueCandidates::new(names::servers))]
         name: String,
         /// Format.
         #[command(flatten)]
@@ -89,22 +107,22 @@ pub(crate) enum Resource {
 /// Runs it.
 pub(crate) async fn run(ctx: &Context, remote: &Remote, command: ServerSystem) -> Result {
     match command {
-        ServerSystem::Evacuate(target) => act(remote, &target, ":evacuate", None).await,
-        ServerSystem::Restore(target) => act(remote, &target, ":restore", None).await,
-        ServerSystem::Reboot(target) => act(remote, &target, ":reboot", None).await,
+        ServerSystem::Evacuate(target) => act(ctx, remote, &target, ":evacuate", None).await,
+        ServerSystem::Restore(target) => act(ctx, remote, &target, ":restore", None).await,
+        ServerSystem::Reboot(target) => act(ctx, remote, &target, ":reboot", None).await,
         ServerSystem::Update { target, os: _ } => {
             // Without the trigger the machine stays in "updating" for ever (servers.md 18, 9).
             let body = json!({"os": {"name": "os", "trigger_update": true}, "applications": []});
-            act(remote, &target, ":update", Some(&body)).await
+            act(ctx, remote, &target, ":update", Some(&body)).await
         }
         ServerSystem::Poweroff { target, yes } => {
             if ctx.must_confirm(yes.yes) {
                 let lost = vec!["everything that runs on it stops, unless it was evacuated".to_owned()];
                 ctx.confirm(&Loss { action: format!("switch off server {}", target.name), lost })?;
             }
-            act(remote, &target, ":poweroff", None).await
+            act(ctx, remote, &target, ":poweroff", None).await
         }
-        ServerSystem::FactoryReset { name, token, seed, yes } => {
+        ServerSystem::FactoryReset { name, token, seed, yes, follow } => {
             if ctx.must_confirm(yes.yes) {
                 let server = remote.get(&path(&name, &[])).await?;
                 ctx.confirm(&Loss { action: format!("wipe server {name}"), lost: on_its_drives(&server) })?;
@@ -112,33 +130,41 @@ pub(crate) async fn run(ctx: &Context, remote: &Remote, command: ServerSystem) -
             let path = path(&name, &["system", ":factory-reset"])
                 .maybe("token", token.as_deref())
                 .maybe("tokenSeedName", seed.as_deref());
-            remote.post(&path, None).await.map(drop)
+            begin(ctx, remote, path, None, &follow).await
         }
         ServerSystem::Network(command) => resource(ctx, remote, "network", command).await,
         ServerSystem::Storage(command) => resource(ctx, remote, "storage", command).await,
     }
 }
 
-async fn act(remote: &Remote, target: &Target, verb: &str, body: Option<&Value>) -> Result {
-    remote.post(&path(&target.name, &["system", verb]).flag("force", target.force), body).await.map(drop)
+async fn act(ctx: &Context, remote: &Remote, target: &Target, verb: &str, body: Option<&Value>) -> Result {
+    let path = path(&target.name, &["system", verb]).flag("force", target.force);
+    begin(ctx, remote, path, body, &target.follow).await
 }
 
 async fn resource(ctx: &Context, remote: &Remote, kind: &str, command: Resource) -> Result {
     match command {
         Resource::Show { name, show: args } => {
-            let raw = remote.get(&path(&name, &["system", kind])).await?;
+            let raw = sorted(&remote.get(&path(&name, &["system", kind])).await?);
             let format = if args.format == ShowFormat::Human { ShowFormat::Yaml } else { args.format };
             ctx.print(&show(format, &raw, String::new));
             Ok(())
         }
-        Resource::Edit { name } => {
+        Resource::Edit { name, follow: args } => {
             let document = Document {
                 title: format!("the {kind} configuration of server {name}"),
                 keys: &[],
                 read: read_config,
                 open: |object| object.get("config").cloned().unwrap_or_else(|| json!({})),
             };
-            edit(ctx, remote, &path(&name, &["system", kind]), &document).await
+            let operation = edit(ctx, remote, &path(&name, &["system", kind]), &document).await?;
+            match operation {
+                Some(id) if args.wanted() => follow(ctx, remote, &id, &args).await,
+                operation => {
+                    hint(ctx, operation.as_deref());
+                    Ok(())
+                }
+            }
         }
     }
 }

@@ -4,11 +4,11 @@ use crate::args::ShowArgs;
 use crate::context::{Context, read_file};
 use crate::edit::{Document, edit, open_whole, read_as};
 use crate::error::Result;
-use crate::output::{ShowFormat, show};
+use crate::output::{ShowFormat, show, sorted};
 use crate::remote::{ApiPath, Remote};
-use clap::Subcommand;
+use clap::{Subcommand, ValueHint};
 use muster_api::system::{SystemNetwork, SystemSecurity, SystemSettings, SystemUpdates};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// `system`.
 #[derive(Debug, Subcommand)]
@@ -36,8 +36,10 @@ pub(crate) enum Certificate {
     /// Replace the certificate
     Set {
         /// PEM file with the certificate chain
+        #[arg(value_hint = ValueHint::FilePath)]
         certificate: String,
         /// PEM file with the key
+        #[arg(value_hint = ValueHint::FilePath)]
         key: String,
     },
 }
@@ -77,12 +79,40 @@ pub(crate) async fn run(ctx: &Context, command: System) -> Result {
 async fn one(ctx: &Context, remote: &Remote, name: &str, command: Settings, document: &Document) -> Result {
     let path = ApiPath::of(&["system", name]);
     match command {
-        Settings::Edit => edit(ctx, remote, &path, document).await,
+        Settings::Edit => edit(ctx, remote, &path, document).await.map(drop),
         Settings::Show { show: args } => {
-            let raw = remote.get(&path).await?;
+            let raw = log_in_first(remote.get(&path).await?);
             let format = if args.format == ShowFormat::Human { ShowFormat::Yaml } else { args.format };
             ctx.print(&show(format, &raw, String::new));
             Ok(())
         }
+    }
+}
+
+/// The security settings in the order of the reference: how to log in, then who may. Other documents stay as they are.
+fn log_in_first(document: Value) -> Value {
+    const FIRST: [&str; 3] = ["oidc", "openfga", "acme"];
+    let Value::Object(map) = document else { return document };
+    let (first, rest): (Vec<_>, Vec<_>) = map.into_iter().partition(|(key, _)| FIRST.contains(&key.as_str()));
+    let first =
+        first.into_iter().map(|(key, value)| if key == "openfga" { (key, sorted(&value)) } else { (key, value) });
+    Value::Object(first.chain(rest).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn security_as_recorded() {
+        let wire = json!({"trusted_tls_client_cert_fingerprints": [], "oidc": {"issuer": "", "claim": ""},
+            "openfga": {"api_url": "", "api_token": ""}, "acme": {}, "trusted_https_proxies": []});
+        let shown = log_in_first(wire);
+        assert_eq!(
+            shown.as_object().unwrap().keys().collect::<Vec<_>>(),
+            ["oidc", "openfga", "acme", "trusted_tls_client_cert_fingerprints", "trusted_https_proxies"]
+        );
+        assert_eq!(shown["openfga"].as_object().unwrap().keys().collect::<Vec<_>>(), ["api_token", "api_url"]);
+        assert_eq!(log_in_first(json!({"log_level": ""})), json!({"log_level": ""}));
     }
 }

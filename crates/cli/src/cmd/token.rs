@@ -6,10 +6,12 @@ use crate::args::{ListArgs, ShowArgs, YesArgs};
 use crate::context::{Context, Loss};
 use crate::edit::{Document, edit, open_whole, read_as};
 use crate::error::{Error, Result};
+use crate::names;
 use crate::output::{List, Order, show};
 use crate::remote::ApiPath;
 use crate::text::{field, time_field};
 use clap::Subcommand;
+use clap_complete::engine::ArgValueCandidates;
 use muster_api::provisioning::token::TokenPut;
 use serde_json::{Value, json};
 
@@ -26,6 +28,7 @@ pub(crate) enum Token {
     /// Show information about a token.
     Show {
         /// UUID of the token
+        #[arg(add = ArgValueCandidates::new(names::tokens))]
         uuid: String,
         /// Format.
         #[command(flatten)]
@@ -43,7 +46,7 @@ pub(crate) enum Token {
         #[arg(long, default_value = "", hide_default_value = true)]
         description: String,
         /// Channel that servers registering with it follow
-        #[arg(long, default_value = "", hide_default_value = true)]
+        #[arg(long, default_value = "", hide_default_value = true, add = ArgValueCandidates::new(names::channels))]
         channel: String,
         /// Format.
         #[command(flatten)]
@@ -52,12 +55,14 @@ pub(crate) enum Token {
     /// Edit a token as YAML
     Edit {
         /// UUID of the token
+        #[arg(add = ArgValueCandidates::new(names::tokens))]
         uuid: String,
     },
     /// Remove a token and its seeds
     #[command(visible_alias = "rm")]
     Remove {
         /// UUID of the token
+        #[arg(add = ArgValueCandidates::new(names::tokens))]
         uuid: String,
         /// Consent.
         #[command(flatten)]

@@ -4,10 +4,12 @@ use super::{items, labelled};
 use crate::args::{ListArgs, ShowArgs};
 use crate::context::Context;
 use crate::error::Result;
+use crate::names;
 use crate::output::{List, Order, show};
 use crate::remote::ApiPath;
 use crate::text::{field, time_field};
 use clap::Subcommand;
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::{Value, json};
 
 /// `warning`.
@@ -23,6 +25,7 @@ pub(crate) enum Warning {
     /// Show a warning
     Show {
         /// UUID of the warning
+        #[arg(add = ArgValueCandidates::new(names::warnings))]
         uuid: String,
         /// Format.
         #[command(flatten)]
@@ -32,6 +35,7 @@ pub(crate) enum Warning {
     #[command(visible_alias = "ack")]
     Acknowledge {
         /// UUID of the warning
+        #[arg(add = ArgValueCandidates::new(names::warnings))]
         uuid: String,
     },
 }

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{Cause, Decision, Stored};
 use crate::server::enrolment::Enrolment;
 
+/// Attempts of its own.
+const ATTEMPTS: u32 = 10;
+
 /// The state of a registration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Register {
@@ -26,7 +29,8 @@ impl Register {
         Self { started: now, deadline: now + SignedDuration::from_hours(24), polls: 0, last_poll: now }
     }
 
-    /// What is next: the action is a full poll. Ten attempts a second apart, then one a minute.
+    /// What is next: the action is a full poll. Ten attempts a second apart; from then on whoever polls pending servers
+    /// finds it.
     pub fn next(&self, server: &Enrolment, polling: bool, now: Timestamp) -> Decision<()> {
         if !server.is(ServerStatus::Pending, StatusDetail::Registering) {
             return Decision::Done;
@@ -35,14 +39,16 @@ impl Register {
         let reason = match failure {
             None => "waiting for the first answer of the machine".to_owned(),
             Some(failure) => {
-                format!("waiting for the first answer of the machine; {} polls so far, the last: {failure}", self.polls)
+                format!("waiting for the first answer of the machine; the last poll failed, {failure}")
             }
         };
         if now >= self.deadline {
             return Decision::Failed(Cause::new("first poll", format!("never reached: {reason}")));
         }
-        let pause = SignedDuration::from_secs(if self.polls < 10 { 1 } else { 60 });
-        let due = self.last_poll + pause;
+        if self.polls >= ATTEMPTS {
+            return Decision::Wait { until: self.deadline, reason };
+        }
+        let due = self.last_poll + SignedDuration::from_secs(1);
         if polling || now < due {
             let until = if polling { self.deadline } else { due.min(self.deadline) };
             return Decision::Wait { until, reason };

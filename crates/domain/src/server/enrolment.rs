@@ -274,6 +274,8 @@ pub struct Limits {
     pub failures: u32,
     /// How far the boot instant must have moved for a new boot: clocks and roundings differ.
     pub boot_margin: SignedDuration,
+    /// How much too late a boot instant may be: uptimes come in whole seconds.
+    pub boot_rounding: SignedDuration,
     /// A reboot that takes longer has failed.
     pub reboot: SignedDuration,
     /// How long a machine that was switched off may still answer.
@@ -291,6 +293,7 @@ impl Default for Limits {
         Self {
             failures: 3,
             boot_margin: SignedDuration::from_secs(10),
+            boot_rounding: SignedDuration::from_secs(1),
             reboot: SignedDuration::from_mins(20),
             shut_down: SignedDuration::from_mins(10),
             update: SignedDuration::from_mins(60),

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use muster_api::provisioning::status::{Maintenance, ServerStatus, StatusDetail};
 
 use super::enrolment::{
-    Enrolment, Failure, Limits, Observation, PollOrigin, PollOutcome, Step, WaitReason, WarningKind,
+    Enrolment, Failure, FailureKind, Limits, Observation, PollOrigin, PollOutcome, Step, WaitReason, WarningKind,
 };
 
 use ServerStatus::{Offline, Pending, Ready, Unknown, Unregistered};
@@ -30,7 +30,11 @@ pub fn after_poll(
         return step;
     }
     match outcome {
-        PollOutcome::NotIncusOs => {}
+        // Neither alive nor dead as a server; whoever waits for it is told why.
+        PollOutcome::NotIncusOs => {
+            let how = "it is an Incus without IncusOS below it".to_owned();
+            step.enrolment.last_failure = Some(Failure { what: FailureKind::Answer, how });
+        }
         PollOutcome::Failed(failure) => failed(&mut step, failure, origin, limits, now),
         PollOutcome::NotReady { boot_at } => not_ready(&mut step, *boot_at, limits, now),
         PollOutcome::Reached(seen) => reached(&mut step, seen, origin, limits, now),
@@ -143,7 +147,10 @@ fn answered(step: &mut Step) {
 /// Whether the boot that answers is another one than the boot that was asked to reboot (defect 6).
 fn new_boot(e: &Enrolment, boot_at: Option<Timestamp>, limits: &Limits, now: Timestamp) -> bool {
     match (boot_at, e.boot_at) {
-        (Some(new), Some(old)) => new.duration_since(old) > limits.boot_margin,
+        // A machine may be asked soon after a boot: one that began after the request is a new one all the same.
+        (Some(new), Some(old)) => {
+            new.duration_since(old) > limits.boot_margin || new.duration_since(e.since) > limits.boot_rounding
+        }
         // Never observed before: a boot that began after the request is a new one.
         (Some(new), None) => new > e.since,
         // It reports no uptime: only having been away, and having had the time, speaks for a new boot.

@@ -102,9 +102,20 @@ fn not_ready_changes_nothing_but_tells() {
 }
 
 #[test]
+fn a_boot_after_the_request_is_new_however_young_the_one_before_was() {
+    let mut e = Enrolment::new(Offline, Detail::Rebooting, at(0));
+    e.boot_at = Some(at(-3));
+    assert_eq!(state(&background(&e, &ok(3), 8)), (Ready, Detail::None));
+    // Uptimes come in whole seconds: this may be the boot of before.
+    assert_eq!(state(&background(&e, &ok(1), 8)), (Offline, Detail::Rebooting));
+}
+
+#[test]
 fn no_incusos_and_no_registration_change_nothing() {
     let ready = Enrolment::new(Ready, Detail::None, at(0));
-    assert_eq!(background(&ready, &PollOutcome::NotIncusOs, 1), Step::unchanged(&ready));
+    let mut step = background(&ready, &PollOutcome::NotIncusOs, 1);
+    let reason = step.enrolment.last_failure.take().unwrap().how;
+    assert_eq!((reason.contains("IncusOS"), step), (true, Step::unchanged(&ready)));
     let new = Enrolment::new(Unregistered, Detail::None, at(0));
     for outcome in [fail(), ok(0), PollOutcome::NotReady { boot_at: None }] {
         assert_eq!(by_person(&new, &outcome, 1), Step::unchanged(&new));

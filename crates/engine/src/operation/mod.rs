@@ -6,6 +6,7 @@
 mod observe;
 mod perform;
 mod plan;
+mod provider;
 mod record;
 mod reset;
 mod work;
@@ -13,7 +14,7 @@ mod work;
 pub(crate) use observe::passive;
 pub(crate) use perform::RETRYABLE;
 pub(crate) use plan::{Observed, Plan};
-pub(crate) use record::{Documents, Ending, Mark, Params, State, documents_context, steps, unreadable};
+pub(crate) use record::{Documents, Ending, Mark, Params, State, steps, unreadable};
 pub use record::{StepView, Wish};
 pub(crate) use work::{replace, stored};
 

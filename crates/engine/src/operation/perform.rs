@@ -1,6 +1,6 @@
 //! One request to a machine, and its refusal in the words of the reference (`servers.md` 3.11, 3.13).
 
-use super::{Documents, plan::Call, record::documents_context};
+use super::{Documents, plan::Call};
 use crate::Engine;
 use crate::services::server::tracking;
 use muster_api::provisioning::status::{ServerStatus, StatusDetail};
@@ -10,7 +10,10 @@ use muster_clients::{
     machine::Machine,
 };
 use muster_domain::operation::{configure::Target, maintenance::Direction};
-use muster_store::tables::servers::{self, Server as ServerRow};
+use muster_store::tables::{
+    operations,
+    servers::{self, Server as ServerRow},
+};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
@@ -29,8 +32,6 @@ pub(super) struct Given<'a> {
     pub operation: &'a str,
     /// The channel to push.
     pub channel: &'a str,
-    /// The sealed documents of a configuration.
-    pub documents: Option<&'a str>,
 }
 
 /// Calls. Answers the id of Incus' own operation where there is one.
@@ -68,7 +69,7 @@ pub(super) async fn call(
             return begun.map(Some).map_err(|e| refusal(&what, &e));
         }
         Call::Document(target) => {
-            let document = document(engine, &given)?;
+            let document = document(engine, given.operation).await?;
             match target {
                 Target::Storage => {
                     let done = machine.put_storage(&document).await;
@@ -95,10 +96,12 @@ fn refusal(what: &str, e: &CallError) -> String {
     }
 }
 
-fn document(engine: &Engine, given: &Given<'_>) -> Result<Box<RawValue>, String> {
-    let sealed = given.documents.ok_or("the operation has no document")?;
-    let opened = engine.store().keys().open(&documents_context(given.operation), sealed).map_err(|e| e.to_string())?;
-    let documents: Documents = serde_json::from_slice(&opened).map_err(|_| "the stored document cannot be read")?;
+async fn document(engine: &Engine, operation: &str) -> Result<Box<RawValue>, String> {
+    let id = operation.to_owned();
+    let opened = engine.store().read(move |tx| operations::documents(tx, &id)).await.map_err(|e| e.to_string())?;
+    let opened = opened.ok_or("the operation has no document")?;
+    let documents: Documents =
+        serde_json::from_str(opened.expose()).map_err(|_| "the stored document cannot be read")?;
     RawValue::from_string(documents.wanted.to_string()).map_err(|_| "the stored document cannot be read".to_owned())
 }
 

@@ -1,6 +1,7 @@
 //! The planners of the domain behind one face: load, decide, take note, store.
 
 use jiff::Timestamp;
+use muster_api::provisioning::status::ServerStatus;
 use muster_domain::{
     operation::{
         Cause, Decision, Stored, UnreadableState,
@@ -10,7 +11,9 @@ use muster_domain::{
         factory_reset::{FactoryReset, ResetAction, ResetOutcome, Seen},
         maintenance::{Direction, IncusOperation, MemberMaintenance},
         poweroff::{Poweroff, Presence},
+        provider::PushProvider,
         reboot::Reboot,
+        register::Register,
         update::{Update, UpdateAction},
     },
     server::{enrolment::Enrolment, version::Installed},
@@ -31,6 +34,10 @@ pub(crate) enum Plan {
     Configure(Configure),
     /// Factory reset.
     Reset(FactoryReset),
+    /// The first poll after a registration.
+    Register(Register),
+    /// Provider configuration.
+    Provider(PushProvider),
 }
 
 /// One request to a machine.
@@ -61,6 +68,10 @@ pub(crate) enum Act {
     Undo,
     /// A step of a factory reset.
     Reset(ResetAction),
+    /// Poll the machine, in full.
+    Poll,
+    /// Give the machine its provider configuration.
+    Provider,
 }
 
 /// What a decision is made from.
@@ -89,6 +100,8 @@ impl Plan {
             Update::KIND => Self::Update(decode(text)?),
             Configure::KIND => Self::Configure(decode(text)?),
             FactoryReset::KIND => Self::Reset(decode(text)?),
+            Register::KIND => Self::Register(decode(text)?),
+            PushProvider::KIND => Self::Provider(decode(text)?),
             _ => Self::Reboot(decode(text)?),
         })
     }
@@ -102,6 +115,8 @@ impl Plan {
             Self::Update(p) => encode(p),
             Self::Configure(p) => encode(p),
             Self::Reset(p) => encode(p),
+            Self::Register(p) => encode(p),
+            Self::Provider(p) => encode(p),
         }
     }
 
@@ -114,6 +129,8 @@ impl Plan {
             Self::Update(_) => Update::STEPS,
             Self::Configure(_) => Configure::STEPS,
             Self::Reset(_) => FactoryReset::STEPS,
+            Self::Register(_) => Register::STEPS,
+            Self::Provider(_) => PushProvider::STEPS,
         }
     }
 
@@ -126,6 +143,8 @@ impl Plan {
             Self::Update(p) => p.step(),
             Self::Configure(p) => p.step(),
             Self::Reset(p) => p.step(),
+            Self::Register(p) => p.step(),
+            Self::Provider(p) => p.step(),
         }
     }
 
@@ -133,6 +152,8 @@ impl Plan {
     pub fn deadline(&self) -> Timestamp {
         match self {
             Self::Reset(p) => p.deadline,
+            Self::Register(p) => p.deadline,
+            Self::Provider(p) => p.deadline,
             other => other.call().map_or(Timestamp::MAX, |call| call.deadline),
         }
     }
@@ -146,8 +167,13 @@ impl Plan {
             Self::Update(p) if p.push.progress == Progress::Accepted => Some(&p.check),
             Self::Update(p) => Some(&p.push),
             Self::Configure(p) => Some(&p.call),
-            Self::Reset(_) => None,
+            Self::Reset(_) | Self::Register(_) | Self::Provider(_) => None,
         }
+    }
+
+    /// Whether a poll or a report of the machine tells all that it waits for: each of them wakes it.
+    pub fn is_woken(&self) -> bool {
+        !matches!(self, Self::Poweroff(_) | Self::Maintenance(_) | Self::Reset(_))
     }
 
     /// What is next. It is never asked while a call is under way: whoever calls waits for the answer first.
@@ -178,6 +204,8 @@ impl Plan {
                 target => act(a, Call::Document(target)),
             }),
             Self::Reset(p) => p.next(observed.seen, false, now).map(Act::Reset),
+            Self::Register(p) => p.next(server, false, now).map(|()| Act::Poll),
+            Self::Provider(p) => p.next(server.status == ServerStatus::Ready, false, now).map(|()| Act::Provider),
         }
     }
 
@@ -190,7 +218,21 @@ impl Plan {
             Self::Update(p) if p.push.progress == Progress::Accepted => p.check.advance(outcome),
             Self::Update(p) => p.push.advance(outcome),
             Self::Configure(p) => p.call.advance(outcome),
-            Self::Reset(_) => {}
+            Self::Reset(_) | Self::Register(_) | Self::Provider(_) => {}
+        }
+    }
+
+    /// Takes note of a poll, however it ended.
+    pub fn advance_poll(&mut self, now: Timestamp) {
+        if let Self::Register(plan) = self {
+            plan.advance(now);
+        }
+    }
+
+    /// Takes note of an attempt to give the machine its provider configuration.
+    pub fn advance_provider(&mut self, outcome: Result<(), String>, now: Timestamp) {
+        if let Self::Provider(plan) = self {
+            plan.advance(outcome, now);
         }
     }
 

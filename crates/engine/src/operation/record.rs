@@ -31,6 +31,10 @@ pub enum Wish {
     Storage,
     /// Follow this channel.
     Channel(String),
+    /// Poll it for the first time. Follows from a registration.
+    Register,
+    /// Tell it where the center is. Follows from a change of the center's address or certificate.
+    Provider,
     /// Wipe it.
     FactoryReset {
         /// The token to come back with; none makes one.
@@ -52,6 +56,8 @@ impl Wish {
             Self::Network => "configure-network",
             Self::Storage => "configure-storage",
             Self::Channel(_) => "configure-update",
+            Self::Register => "register",
+            Self::Provider => "configure-provider",
             Self::FactoryReset { .. } => "factory-reset",
         }
     }
@@ -133,23 +139,15 @@ pub(crate) struct State {
     /// Incus' own operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incus_operation: Option<String>,
-    /// [`Documents`], sealed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub documents: Option<String>,
 }
 
-/// What a configuration pushes, and what was there before. With secrets: only ever stored sealed.
+/// What a configuration pushes, and what was there before. With secrets: the `documents` column is sealed.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Documents {
     /// To be pushed.
     pub wanted: serde_json::Value,
     /// Before.
     pub before: serde_json::Value,
-}
-
-/// The place that sealed documents belong to.
-pub(crate) fn documents_context(operation: &str) -> String {
-    format!("operations/{operation}/documents")
 }
 
 /// One step with its progress.

@@ -4,12 +4,16 @@ use super::{
     Ending, Params, Plan, State, observe,
     perform::{self, Given},
     plan::{Act, Call},
-    record, reset,
+    provider, record, reset,
 };
-use crate::{Engine, Error, poll::hidden, services::server::tracking};
+use crate::{
+    Engine, Error,
+    poll::{self, hidden},
+    services::server::tracking,
+};
 use muster_domain::{
     operation::{Cause, Decision, call::Outcome},
-    server::action,
+    server::{action, enrolment::PollOrigin},
 };
 use muster_store::{
     Secret, StoreError, Tx,
@@ -22,8 +26,10 @@ use serde_json::Value;
 
 /// One claim takes at most so many steps; a planner that asks for more is broken.
 const MOST_STEPS: usize = 32;
-/// Shortest and longest time between two looks at something that is waited for, in microseconds.
+/// Shortest and longest time between two looks at what nothing wakes for, in microseconds.
 const LOOK_US: (i64, i64) = (2_000_000, 30_000_000);
+/// Time between two looks at what is woken, so that the reason shown does not grow old, in microseconds.
+const REFRESH_US: i64 = 60_000_000;
 
 /// An operation under our lease.
 pub(super) struct Held {
@@ -91,8 +97,8 @@ impl Held {
             match self.plan.next(&observed, now.0) {
                 Decision::Wait { until, reason } => {
                     let age = (now.micros() - self.operation.created_at) / 10;
-                    let look = now.micros() + age.clamp(LOOK_US.0, LOOK_US.1);
-                    self.operation.not_before = look.min(until.as_microsecond());
+                    let pause = if self.plan.is_woken() { REFRESH_US } else { age.clamp(LOOK_US.0, LOOK_US.1) };
+                    self.operation.not_before = until.as_microsecond().min(now.micros() + pause);
                     return Ok(self.save(engine, "waiting", &reason).await?);
                 }
                 Decision::Done => return Ok(self.finish(engine, Ending::Succeeded, None).await?),
@@ -101,6 +107,19 @@ impl Held {
                 Decision::Do(Act::Mark) => self.plan.advance(Outcome::Marked),
                 Decision::Do(Act::Undo) => self.undo(engine).await?,
                 Decision::Do(Act::Reset(action)) => reset::act(engine, self, row.as_ref(), action).await?,
+                Decision::Do(Act::Poll) => {
+                    let poll = poll::poll(engine, &self.params.server, true, PollOrigin::Background);
+                    // How it ended stands at the server.
+                    self.holding(engine, poll).await?.ok();
+                    self.plan.advance_poll(engine.clock().now().0);
+                }
+                Decision::Do(Act::Provider) => {
+                    let outcome = match &row {
+                        Some(row) => self.holding(engine, provider::push(engine, row)).await?,
+                        None => Err("the server's record is gone".into()),
+                    };
+                    self.plan.advance_provider(outcome, engine.clock().now().0);
+                }
                 Decision::Do(Act::Call(call)) => {
                     self.call(engine, row.as_ref(), call).await?;
                     fresh = true;
@@ -122,14 +141,19 @@ impl Held {
             super::Wish::Channel(channel) => channel.clone(),
             _ => row.channel.clone(),
         };
-        let (id, documents) = (self.operation.id.clone(), self.state.documents.clone());
-        let given = Given { operation: &id, channel: &channel, documents: documents.as_deref() };
+        let id = self.operation.id.clone();
+        let given = Given { operation: &id, channel: &channel };
         match self.holding(engine, perform::call(engine, row, call, given)).await? {
             Ok(incus) => {
                 self.state.incus_operation = incus.or_else(|| self.state.incus_operation.take());
                 self.plan.advance(Outcome::Accepted);
-                if matches!(call, Call::Channel | Call::CheckUpdate) {
-                    engine.poll_soon(&row.id);
+                match call {
+                    // Who asked for it sees the channel that the machine reports.
+                    Call::Channel => {
+                        drop(self.holding(engine, poll::poll(engine, &row.id, true, PollOrigin::Background)).await?)
+                    }
+                    Call::CheckUpdate => engine.poll_soon(&row.id),
+                    _ => {}
                 }
             }
             Err(refusal) => self.plan.advance(Outcome::Refused(refusal)),
@@ -231,10 +255,6 @@ impl Held {
     async fn unmark(&self, engine: &Engine, saved: Operation) -> Result<i64, StoreError> {
         let (server, mark) = (self.params.server.clone(), self.state.mark.clone());
         let part = self.params.wish.part();
-        let before = self.state.documents.as_deref().and_then(|sealed| {
-            let opened = engine.store().keys().open(&record::documents_context(&saved.id), sealed).ok()?;
-            Some(serde_json::from_slice::<record::Documents>(&opened).ok()?.before)
-        });
         let now = engine.clock().micros();
         let done = engine.store().write(move |tx| {
             if let (Some(mark), Some(row)) = (&mark, servers::get_by_id(tx, &server)?) {
@@ -243,8 +263,10 @@ impl Held {
                 if restored != current {
                     let mut observation = tracking::observation(&row, &restored);
                     observation.last_updated = Some(now);
-                    if let (Some(part), Some(before)) = (part, &before) {
-                        replace(tx, &row, &mut observation, part, before.clone())?;
+                    if let (Some(part), Some(documents)) = (part, operations::documents(tx, &saved.id).ok().flatten())
+                        && let Ok(documents) = serde_json::from_str::<record::Documents>(documents.expose())
+                    {
+                        replace(tx, &row, &mut observation, part, documents.before)?;
                     }
                     servers::update_observation(tx, &row.id, row.observed, &observation)?;
                 }

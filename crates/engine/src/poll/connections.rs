@@ -1,5 +1,6 @@
 //! One kept connection to each machine, and one turn at a time for its polls.
 
+use super::scriptlet::Ran;
 use crate::{Engine, Error};
 use muster_clients::{
     machine::{Counters, Machine},
@@ -25,6 +26,9 @@ pub(crate) struct Slot {
     /// Held by the poll that is under way.
     pub turn: tokio::sync::Mutex<()>,
     machine: Mutex<Option<(String, Arc<Machine>)>>,
+    /// What the registration scriptlet left for this certificate, until it is stored: it does not run again because
+    /// something newer was written to the server meanwhile.
+    pub ran: Mutex<Option<(String, Arc<Ran>)>>,
 }
 
 impl Engine {

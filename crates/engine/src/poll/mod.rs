@@ -7,6 +7,7 @@ mod collect;
 mod connections;
 pub(crate) mod hidden;
 mod scheduler;
+mod scriptlet;
 
 pub(crate) use connections::Connections;
 pub use scheduler::run;
@@ -19,7 +20,10 @@ use crate::{
     },
 };
 use collect::Collected;
-use muster_api::provisioning::status::{Maintenance, ServerStatus, ServerType, StatusDetail};
+use muster_api::provisioning::{
+    server::VersionData,
+    status::{Maintenance, ServerStatus, ServerType, StatusDetail},
+};
 use muster_clients::{
     call::{CallError, Failure as CallFailure},
     machine::Machine,
@@ -29,17 +33,19 @@ use muster_domain::{
     server::{
         enrolment::{Enrolment, Failure, FailureKind, Limits, Observation, PollOrigin, PollOutcome, Step},
         status::after_poll,
-        version::compute,
+        version::{Installed, compute},
     },
 };
 use muster_store::{
     Secret, StoreError, Tx,
     tables::{
+        operations,
         servers::{self, Observation as Stored, Server as ServerRow},
         warnings,
     },
 };
-use std::time::Duration;
+use scriptlet::Ran;
+use std::{sync::Arc, time::Duration};
 
 /// How long a machine may take to say that it is there.
 const PING_WITHIN: Duration = Duration::from_secs(5);
@@ -74,15 +80,27 @@ pub(crate) async fn poll(engine: &Engine, id: &str, full: bool, origin: PollOrig
     if tracking::status(&row) == ServerStatus::Unregistered {
         return Ok(());
     }
+    let mut ran = None;
     let found = match engine.connections().machine(engine, &slot, &row) {
-        Ok(machine) => ask(engine, &machine, &row, full).await,
+        Ok(machine) => {
+            let found = ask(engine, &machine, &row, full).await;
+            if let Found::Outcome(PollOutcome::Reached(_), Some(collected)) = &found
+                && scriptlet::is_due(engine, &row)
+            {
+                ran = Some(scriptlet::run_once(engine, &slot, machine, &row, collected).await?);
+            }
+            found
+        }
         Err(e) => Found::Outcome(PollOutcome::Failed(Failure { what: FailureKind::Address, how: e }), None),
     };
     let answer = match &found {
         Found::Answer(text) => Some(text.clone()),
         Found::Outcome(..) => None,
     };
-    let step = apply(engine, row, found, origin).await?;
+    let step = apply(engine, row, found, ran, origin).await?;
+    if step.as_ref().is_some_and(|step| step.registered) {
+        scriptlet::stored(&slot);
+    }
     match (answer, step) {
         (Some(text), _) => Err(Error::Machine(text)),
         (None, Some(Step { wait: Some(wait), .. })) if wait.is_error() => Err(Error::Retryable(wait.to_string())),
@@ -94,6 +112,8 @@ async fn ask(engine: &Engine, machine: &Machine, row: &ServerRow, full: bool) ->
     if let Err(e) = machine.ping(PING_WITHIN).await {
         return failed(&e);
     }
+    // Of the moment of the question: an answer that takes long must not make the boot look younger than it is.
+    let asked = engine.clock().micros();
     let environment = match machine.environment().await {
         Ok(environment) => environment,
         Err(e) if e.to_string().contains("System isn't running IncusOS") => {
@@ -104,7 +124,7 @@ async fn ask(engine: &Engine, machine: &Machine, row: &ServerRow, full: bool) ->
     let boot_at = environment
         .uptime
         .and_then(|seconds| i64::try_from(seconds).ok())
-        .map(|seconds| tracking::timestamp(engine.clock().micros() - seconds.saturating_mul(1_000_000)));
+        .map(|seconds| tracking::timestamp(asked - seconds.saturating_mul(1_000_000)));
     if !environment.is_ready() {
         return Found::Outcome(PollOutcome::NotReady { boot_at }, None);
     }
@@ -141,9 +161,14 @@ fn failed(e: &CallError) -> Found {
 }
 
 /// Writes what was found. None when the row has gone or belongs to somebody else by now.
-async fn apply(engine: &Engine, asked: ServerRow, found: Found, origin: PollOrigin) -> Result<Option<Step>, Error> {
+async fn apply(
+    engine: &Engine,
+    asked: ServerRow,
+    found: Found,
+    ran: Option<Arc<Ran>>,
+    origin: PollOrigin,
+) -> Result<Option<Step>, Error> {
     let channels = engine.channel_index().await?;
-    let scriptlet = !engine.settings().settings.server_registration_scriptlet.is_empty();
     let now = engine.clock().now();
     let done = engine.store().write(move |tx| {
         let Some(mut row) = servers::get_by_id(tx, &asked.id)? else { return Ok(None) };
@@ -168,6 +193,7 @@ async fn apply(engine: &Engine, asked: ServerRow, found: Found, origin: PollOrig
         }
         let step = after_poll(&before, &outcome, origin, &Limits::default(), now.0);
         let taken = collected.filter(|_| matches!(outcome, PollOutcome::Reached(_)) && step.wait.is_none());
+        let running = releases(&tracking::versions(&row));
         if let Some(collected) = taken {
             row.version_data = serde_json::to_string(&collected.versions).unwrap_or_default();
         }
@@ -179,7 +205,16 @@ async fn apply(engine: &Engine, asked: ServerRow, found: Found, origin: PollOrig
             take(&mut stored, collected);
             collected.server_type.as_str().clone_into(&mut row.server_type);
         }
+        if let Some(ran) = ran.as_ref().filter(|_| step.registered) {
+            let wrong = ran.put(tx, &mut row, &mut stored, now.micros())?;
+            if !wrong.is_empty() {
+                emit(tx, &row, "Server registration scriptlet failed", &wrong.join("; "), now.micros())?;
+            }
+        }
         servers::update_observation(tx, &row.id, asked.observed, &stored)?;
+        if step.changed || taken.is_some_and(|c| releases(&c.versions) != running) {
+            operations::wake(tx, &row.machine_id)?;
+        }
         if step.registered {
             let pooled = row.server_type.parse::<ServerType>().is_ok_and(ServerType::is_incus);
             let command = Command::FirstPoll { open: pooled, accepts_data: false };
@@ -189,11 +224,6 @@ async fn apply(engine: &Engine, asked: ServerRow, found: Found, origin: PollOrig
             {
                 tracing::warn!(server = %row.name, %refusal, "the machine's lifecycle did not follow its first poll");
             }
-        }
-        if step.registered && scriptlet {
-            // Never silently: who configured one relies on it.
-            let message = "Scriptlets are checked but not run by this version";
-            emit(tx, &row, "Server registration scriptlet failed", message, now.micros())?;
         }
         warn(tx, &row, &step, collected, now.micros())?;
         if step.changed {
@@ -221,6 +251,15 @@ fn kept(before: &Enrolment) -> Maintenance {
         | (Maintenance::Evacuated, _) => before.maintenance,
         _ => Maintenance::None,
     }
+}
+
+/// What an update changes.
+fn releases(versions: &VersionData) -> Installed {
+    let mut installed = tracking::installed(versions);
+    for application in &mut installed.applications {
+        application.in_maintenance = Maintenance::None;
+    }
+    installed
 }
 
 /// Takes over what a full poll collected.
@@ -266,5 +305,5 @@ fn emit(tx: &mut Tx<'_>, row: &ServerRow, kind: &str, message: &str, now: i64) -
         entity: row.name.clone(),
         messages: vec![message.into()],
     };
-    warnings::emit(tx, &emitted, &uuid::Uuid::new_v4().to_string(), now).map(|_| ())
+    warnings::emit(tx, &emitted, &uuid::Uuid::now_v7().to_string(), now).map(|_| ())
 }

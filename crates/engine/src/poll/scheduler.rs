@@ -7,7 +7,10 @@ use muster_domain::server::{
     enrolment::{Enrolment, PollOrigin},
     status::poll_interval,
 };
-use muster_store::tables::{leases, servers};
+use muster_store::{
+    StoreError,
+    tables::{leases, servers},
+};
 use std::{
     collections::{HashMap, HashSet, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
@@ -20,6 +23,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// Polls at once.
 const AT_ONCE: usize = 256;
 const TICK: Duration = Duration::from_secs(1);
+const LEASE: &str = "poller";
 /// How long a daemon that died keeps others from polling at most, in microseconds.
 const LEASE_US: i64 = 15_000_000;
 /// A ready server's documents are collected anew this often, in microseconds.
@@ -48,11 +52,17 @@ pub async fn run(engine: Engine, shutdown: CancellationToken) {
             _ = tick.tick() => {}
         }
         let now = engine.clock().micros();
-        let holder = owner.clone();
-        let until = now + engine.lease_us().min(LEASE_US);
-        let mine = engine.store().write(move |tx| leases::acquire(tx, "poller", &holder, now, until)).await;
-        if !mine.unwrap_or(false) {
-            continue;
+        match lease(&engine, &owner, now).await {
+            Ok(None) => {}
+            Ok(Some(lapses)) => {
+                // Looked at again the moment it lapses: nobody polls for no longer than the lease.
+                tick.reset_after(lapses.min(TICK));
+                continue;
+            }
+            Err(e) => {
+                tracing::error!(error = %e, "cannot find out who polls");
+                continue;
+            }
         }
         let keys = match engine.store().read(|tx| servers::keys(tx, &servers::Filter::default(), i64::MAX)).await {
             Ok(keys) => keys,
@@ -92,13 +102,26 @@ pub async fn run(engine: Engine, shutdown: CancellationToken) {
     tasks.close();
     // Polls end by their own deadlines; nothing is lost when they do not.
     tokio::time::timeout(Duration::from_secs(5), tasks.wait()).await.ok();
+    engine.store().write(move |tx| leases::release(tx, LEASE, &owner)).await.ok();
 }
 
-/// A server not polled by this process yet: somewhere in its rhythm, so that a fleet is asked evenly. Pending ones at once.
+/// Takes or renews the right to poll; while another daemon has it, answers when that lapses.
+async fn lease(engine: &Engine, owner: &str, now: i64) -> Result<Option<Duration>, StoreError> {
+    let (owner, until) = (owner.to_owned(), now + engine.lease_us().min(LEASE_US));
+    let holder = engine.store().write(move |tx| match leases::acquire(tx, LEASE, &owner, now, until)? {
+        true => Ok(None),
+        false => leases::holder(tx, LEASE),
+    });
+    let lapses = holder.await?.map(|(_, until)| u64::try_from(until - now).unwrap_or(0).max(1000));
+    Ok(lapses.map(Duration::from_micros))
+}
+
+/// A server not polled by this process yet: somewhere in its rhythm, so that a fleet is asked evenly. A pending one is polled
+/// by the operation of its registration first.
 fn first_sight(key: &servers::ServerKey, now: i64) -> Polled {
     let Some(interval) = interval(key, now) else { return Polled { at: now, full_at: now, pending: false } };
     if key.status == "pending" {
-        return Polled { at: 0, full_at: 0, pending: true };
+        return Polled { at: now, full_at: 0, pending: true };
     }
     let within = |period: i64| now - i64::try_from(hash(&key.id) % period.max(1).unsigned_abs()).unwrap_or(0);
     Polled { at: within(interval), full_at: within(FULL_US), pending: false }

@@ -28,12 +28,13 @@ pub(crate) fn date_seeded(store: &Store, now: i64) -> Result<(), Error> {
     })?)
 }
 
-/// All channels, by name.
+/// Channels behind the name `after`, by name, at most `limit`.
 ///
 /// # Errors
 /// The store's.
-pub async fn list(engine: &Engine) -> Result<Vec<Channel>, Error> {
-    Ok(engine.store().read(channels::list).await?.into_iter().map(|r| channel(r).0).collect())
+pub async fn list(engine: &Engine, after: Option<String>, limit: i64) -> Result<Vec<Channel>, Error> {
+    let rows = engine.store().read(move |tx| channels::list(tx, after.as_deref(), limit)).await?;
+    Ok(rows.into_iter().map(|r| channel(r).0).collect())
 }
 
 /// One channel.

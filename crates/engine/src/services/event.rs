@@ -32,20 +32,46 @@ pub(crate) fn audited(tx: &mut Tx<'_>, entry: &Entry) -> Result<(), StoreError> 
     append(tx, entry.at, &entry.action, &entry.object, &payload).map(|_| ())
 }
 
-/// The events after number `seq`, oldest first, at most `limit`.
+/// The kind of an event that stands for those that were dropped ([`crate::upkeep`]) before a reader came to them.
+pub const DROPPED: &str = "events.dropped";
+
+/// The events after number `seq`, oldest first, at most `limit`. Where events after `seq` were dropped, the first one says
+/// so ([`DROPPED`]) and has the number of the last of them.
 ///
 /// # Errors
 /// The store's.
 pub async fn after(engine: &Engine, seq: i64, limit: i64) -> Result<Vec<Event>, Error> {
-    Ok(engine.store().read(move |tx| events::after(tx, seq, limit)).await?)
+    let now = engine.clock().micros();
+    let found = engine.store().read(move |tx| {
+        let floor = events::floor(tx)?;
+        let mut found = events::after(tx, seq, limit)?;
+        if seq < floor {
+            let payload = json!({
+                "after": seq,
+                "through": floor,
+                "reason": "events in between were dropped because of their age or number: read anew what you follow",
+            });
+            let dropped = Event {
+                seq: floor,
+                at: now,
+                kind: DROPPED.into(),
+                object: String::new(),
+                payload: payload.to_string(),
+            };
+            found.insert(0, dropped);
+        }
+        Ok(found)
+    });
+    Ok(found.await?)
 }
 
-/// Number of the newest event; 0 when there is none.
+/// The number behind which the newest `count` events are, as far as there are so many.
 ///
 /// # Errors
 /// The store's.
-pub async fn last(engine: &Engine) -> Result<i64, Error> {
-    Ok(engine.store().read(events::last_seq).await?)
+pub async fn before_last(engine: &Engine, count: i64) -> Result<i64, Error> {
+    let found = engine.store().read(move |tx| Ok(events::floor(tx)?.max(events::last_seq(tx)? - count)));
+    Ok(found.await?)
 }
 
 impl Engine {

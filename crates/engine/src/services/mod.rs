@@ -7,6 +7,7 @@ pub mod image;
 pub mod machine;
 pub mod operation;
 pub mod server;
+pub mod site_key;
 pub mod sql;
 pub mod system;
 pub mod token;

@@ -2,26 +2,54 @@
 
 use crate::{
     Actor, Engine, Error, identity, masks,
-    services::audit,
-    settings::{self, Settings},
+    services::{audit, operation},
+    settings,
 };
 use muster_api::system::{SystemCertificatePost, SystemNetwork, SystemSecurity, SystemSettings, SystemUpdates};
 use muster_store::tables::channels;
 use serde::Serialize;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// Trust and log-in, secrets masked.
 pub fn security(engine: &Engine) -> SystemSecurity {
     masks::masked(&engine.settings().security)
 }
 
-/// Replaces the addresses. The listener follows through [`Engine::watch_settings`].
+/// How long a change waits for the machines to have been told of it. Those that were not by then are told later.
+const TELL_WITHIN: Duration = Duration::from_secs(3);
+
+/// Replaces the addresses. The listener follows through [`Engine::watch_settings`]; the machines are told, each by an
+/// operation of its own, so that one that is away keeps nobody from it (`servers.md` 16, defect 22).
 ///
 /// # Errors
 /// [`Error::Invalid`].
 pub async fn put_network(engine: &Engine, actor: &Actor, put: SystemNetwork) -> Result<(), Error> {
     let value = settings::check_network(&put)?;
-    save(engine, actor, "network", value.clone(), move |s| s.network = value.clone()).await
+    let (now, who) = (engine.clock().now(), actor.clone());
+    let entry = audit::entry(now.micros(), actor, "settings.update", "system", "network");
+    let done = engine.store().write(move |tx| {
+        let before = settings::network(tx)?.address;
+        settings::store_section(tx, "network", &value)?;
+        audit::append(tx, &entry)?;
+        match value.address == before || value.address.is_empty() {
+            true => Ok(Vec::new()),
+            false => operation::configure_provider(tx, &who, now),
+        }
+    });
+    let told = done.await?;
+    engine.reload().await?;
+    tell(engine, told).await;
+    Ok(())
+}
+
+/// Waits until the machines were told, but not for long.
+async fn tell(engine: &Engine, operations: Vec<String>) {
+    let all = async {
+        for id in operations {
+            operation::answered(engine, &id).await.ok();
+        }
+    };
+    tokio::time::timeout(TELL_WITHIN, all).await.ok();
 }
 
 /// Replaces trust and log-in; masked secrets keep their stored values.
@@ -29,6 +57,8 @@ pub async fn put_network(engine: &Engine, actor: &Actor, put: SystemNetwork) -> 
 /// # Errors
 /// [`Error::Invalid`].
 pub async fn put_security(engine: &Engine, actor: &Actor, put: SystemSecurity) -> Result<(), Error> {
+    // Another daemon may have stored other secrets just now.
+    engine.reload().await?;
     let stored = engine.settings().security.clone();
     let value = settings::check_security(&masks::unmasked(put, &stored))?;
     if value.oidc != stored.oidc {
@@ -37,7 +67,7 @@ pub async fn put_security(engine: &Engine, actor: &Actor, put: SystemSecurity) -
     if value.openfga != stored.openfga {
         reachable("security.openfga.api_url", &value.openfga.api_url).await?;
     }
-    save(engine, actor, "security", value.clone(), move |s| s.security = value.clone()).await
+    save(engine, actor, "security", value).await
 }
 
 /// Replaces log level and scriptlet.
@@ -46,7 +76,16 @@ pub async fn put_security(engine: &Engine, actor: &Actor, put: SystemSecurity) -
 /// [`Error::Invalid`].
 pub async fn put_settings(engine: &Engine, actor: &Actor, put: SystemSettings) -> Result<(), Error> {
     let value = settings::check_settings(&put)?;
-    save(engine, actor, "settings", value.clone(), move |s| s.settings = value.clone()).await
+    let source = put.server_registration_scriptlet;
+    match tokio::task::spawn_blocking(move || muster_scriptlet::validate(&source)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => {
+            let why = format!("Invalid config, \"settings.server_registration_scriptlet\": {e}");
+            return Err(Error::Invalid(why));
+        }
+        Err(e) => return Err(Error::Internal(format!("the scriptlet's check ended early: {e}"))),
+    }
+    save(engine, actor, "settings", value).await
 }
 
 /// Replaces update source and default channels; empty channels become `stable`.
@@ -67,10 +106,10 @@ pub async fn put_updates(engine: &Engine, actor: &Actor, put: SystemUpdates) -> 
             return Err(Error::Invalid(format!("Invalid config, \"{field}\": there is no channel {channel:?}")));
         }
     }
-    save(engine, actor, "updates", value.clone(), move |s| s.updates = value.clone()).await
+    save(engine, actor, "updates", value).await
 }
 
-/// Replaces the server certificate; new connections get it at once.
+/// Replaces the server certificate; new connections get it at once, and the machines are told as of an address.
 ///
 /// # Errors
 /// [`Error::Invalid`] when certificate and key do not fit.
@@ -80,19 +119,16 @@ pub async fn put_certificate(engine: &Engine, actor: &Actor, post: SystemCertifi
     if current.server.certificate_pem.trim() == next.certificate_pem.trim() {
         return Ok(());
     }
-    let entry = audit::entry(engine.clock().micros(), actor, "certificate.replace", "system", "certificate");
-    let row = next.clone();
-    engine
-        .store()
-        .write(move |tx| {
-            identity::put(tx, "server", &row)?;
-            audit::append(tx, &entry)
-        })
-        .await?;
-    let identities = identity::Identities { client: current.client.clone(), server: next };
-    identities.write_files(&engine.0.directory)?;
-    engine.0.identities.store(Arc::new(identities));
-    engine.0.settings.send_modify(|_| {});
+    let (now, who) = (engine.clock().now(), actor.clone());
+    let entry = audit::entry(now.micros(), actor, "certificate.replace", "system", "certificate");
+    let done = engine.store().write(move |tx| {
+        identity::put(tx, "server", &next)?;
+        audit::append(tx, &entry)?;
+        operation::configure_provider(tx, &who, now)
+    });
+    let told = done.await?;
+    engine.reload().await?;
+    tell(engine, told).await;
     Ok(())
 }
 
@@ -101,22 +137,14 @@ async fn save<T: Serialize + Send + Sync + 'static>(
     actor: &Actor,
     section: &'static str,
     value: T,
-    apply: impl FnOnce(&mut Settings),
 ) -> Result<(), Error> {
     let entry = audit::entry(engine.clock().micros(), actor, "settings.update", "system", section);
-    engine
-        .store()
-        .write(move |tx| {
-            settings::store_section(tx, section, &value)?;
-            audit::append(tx, &entry)
-        })
-        .await?;
-    engine.0.settings.send_modify(|current| {
-        let mut next = Settings::clone(current);
-        apply(&mut next);
-        *current = Arc::new(next);
+    let done = engine.store().write(move |tx| {
+        settings::store_section(tx, section, &value)?;
+        audit::append(tx, &entry)
     });
-    Ok(())
+    done.await?;
+    engine.reload().await
 }
 
 /// Whether somebody listens there: a setting that locks everybody out is found before it holds.

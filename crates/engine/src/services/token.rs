@@ -58,12 +58,12 @@ fn row(uuid: Uuid, put: &TokenPut) -> TokenRow {
     }
 }
 
-/// All tokens, by UUID.
+/// Tokens behind the UUID `after`, by UUID, at most `limit`.
 ///
 /// # Errors
 /// The store's.
-pub async fn list(engine: &Engine) -> Result<Vec<Token>, Error> {
-    let rows = engine.store().read(tokens::list).await?;
+pub async fn list(engine: &Engine, after: Option<String>, limit: i64) -> Result<Vec<Token>, Error> {
+    let rows = engine.store().read(move |tx| tokens::list(tx, after.as_deref(), limit)).await?;
     rows.into_iter().map(|r| token(r).map(|(t, _)| t)).collect()
 }
 

@@ -27,12 +27,13 @@ fn warning(row: WarningRow) -> Result<Versioned<Warning>, Error> {
     Ok((warning, row.generation))
 }
 
-/// All warnings.
+/// Warnings behind the UUID `after`, by UUID, at most `limit`.
 ///
 /// # Errors
 /// The store's.
-pub async fn list(engine: &Engine) -> Result<Vec<Warning>, Error> {
-    let rows = engine.store().read(|tx| warnings::list(tx, &warnings::Filter::default())).await?;
+pub async fn list(engine: &Engine, after: Option<String>, limit: i64) -> Result<Vec<Warning>, Error> {
+    let filter = warnings::Filter { after, ..warnings::Filter::default() };
+    let rows = engine.store().read(move |tx| warnings::list(tx, &filter, limit)).await?;
     rows.into_iter().map(|r| warning(r).map(|(w, _)| w)).collect()
 }
 

@@ -1,6 +1,11 @@
 //! `/1.0/audit`: who did what, chained by hash.
 
-use crate::{App, answer::Sync, error::ApiError, params::Params};
+use crate::{
+    App,
+    answer::Sync,
+    error::ApiError,
+    params::{Key, Listing, Page, Params},
+};
 use axum::extract::State;
 use muster_engine::services::audit::{self as service, Verdict};
 use serde::Serialize;
@@ -23,12 +28,14 @@ pub struct AuditEntry {
     hash: String,
 }
 
-/// Entries after `cursor`, oldest first.
+const LIST: Listing = Listing { path: "/1.0/audit", key: Key::Number, limits: (1000, 10_000) };
+
+/// Entries after `cursor` (the last number seen), oldest first.
 #[utoipa::path(get, path = "/1.0/audit", tag = "audit",
     params(("cursor" = Option<i64>, Query), ("limit" = Option<i64>, Query)), responses((status = 200, body = Vec<AuditEntry>)))]
 pub async fn list(State(app): State<App>, params: Params) -> Result<Sync<Vec<AuditEntry>>, ApiError> {
-    let after = params.number("cursor", 0, i64::MAX)?;
-    let limit = params.number("limit", 1000, 10_000)?;
+    let Page { after, limit } = params.page(&LIST)?;
+    let after = after.and_then(|seq| seq.parse().ok()).unwrap_or(0);
     let rows = service::list(&app.engine, after, limit).await?;
     let entries = rows.into_iter().map(|row| AuditEntry {
         seq: row.seq,

@@ -6,7 +6,7 @@ use crate::{
     body::Lenient,
     caller::Caller,
     error::ApiError,
-    params::{Params, PathName},
+    params::{Key, Listing, Page, Params, PathName, WHOLE},
 };
 use axum::{
     Extension,
@@ -24,11 +24,15 @@ fn url(name: &str) -> String {
     format!("/1.0/provisioning/channels/{name}")
 }
 
-/// All channels: URLs, or objects with `recursion=1`.
+const LIST: Listing = Listing { path: "/1.0/provisioning/channels", key: Key::Name, limits: WHOLE };
+
+/// All channels, by name: URLs, or objects with `recursion=1`. `limit` and `cursor` (the last name seen) page the list.
 #[utoipa::path(get, path = "/1.0/provisioning/channels", tag = "channels",
-    params(("recursion" = Option<i64>, Query)), responses((status = 200, body = Vec<Channel>)))]
+    params(("recursion" = Option<i64>, Query), ("limit" = Option<i64>, Query), ("cursor" = Option<String>, Query)),
+    responses((status = 200, body = Vec<Channel>), (status = 400)))]
 pub async fn list(State(app): State<App>, params: Params) -> Result<Response, ApiError> {
-    let channels = channel::list(&app.engine).await?;
+    let Page { after, limit } = params.page(&LIST)?;
+    let channels = channel::list(&app.engine, after, limit).await?;
     Ok(if params.recursion() {
         Sync(channels).into_response()
     } else {

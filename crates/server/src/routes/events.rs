@@ -32,7 +32,8 @@ struct Watch {
 }
 
 /// Events after `Last-Event-ID` or `after`; without either the newest 100 and what follows. A stream that ends when the
-/// daemon stops, for callers that accept `text/event-stream`; for others a list of what there is (at most 200).
+/// daemon stops, for callers that accept `text/event-stream`; for others a list of what there is (at most 200). Old events
+/// are dropped: who begins before the oldest one is told so by a first event of kind `events.dropped`.
 #[utoipa::path(get, path = "/1.0/events", tag = "events",
     params(("after" = Option<i64>, Query), ("Last-Event-ID" = Option<i64>, Header)),
     responses((status = 200, content_type = "text/event-stream", body = String), (status = 400)))]
@@ -48,7 +49,7 @@ pub async fn stream(
     let after = match seen {
         // A browser that connects again repeats the query: what it has seen by then counts more.
         Some(seen) => seen,
-        None if params.get("after").is_empty() => event::last(&app.engine).await?.saturating_sub(PAST),
+        None if params.get("after").is_empty() => event::before_last(&app.engine, PAST).await?,
         None => params.number("after", 0, i64::MAX)?,
     };
     let wants = |v: &axum::http::HeaderValue| v.to_str().is_ok_and(|v| v.contains("text/event-stream"));

@@ -1,6 +1,11 @@
 //! `/1.0/machines`: the physical assets behind the servers.
 
-use crate::{App, answer::Sync, error::ApiError, params::Params};
+use crate::{
+    App,
+    answer::Sync,
+    error::ApiError,
+    params::{Key, Listing, Page, Params},
+};
 use axum::extract::{Path, State};
 use muster_api::time::Time;
 use muster_engine::services::machine::{self, Named};
@@ -38,6 +43,8 @@ impl From<Named> for Machine {
     }
 }
 
+const LIST: Listing = Listing { path: "/1.0/machines", key: Key::Uuid, limits: (1000, 10_000) };
+
 /// Machines by id; decommissioned ones only with `lifecycle=decommissioned`. `cursor` is the id of the last one seen.
 #[utoipa::path(get, path = "/1.0/machines", tag = "machines",
     params(("lifecycle" = Option<String>, Query), ("limit" = Option<i64>, Query), ("cursor" = Option<String>, Query)),
@@ -47,8 +54,9 @@ pub async fn list(State(app): State<App>, params: Params) -> Result<Sync<Vec<Mac
         "" => None,
         text => Some(text.parse().map_err(|e| ApiError::bad_request(format!("lifecycle: {e}")))?),
     };
-    let limit = usize::try_from(params.number("limit", 1000, 10_000)?).unwrap_or(0);
-    let found = machine::list(&app.engine, lifecycle, params.get("cursor"), limit).await?;
+    let Page { after, limit } = params.page(&LIST)?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let found = machine::list(&app.engine, lifecycle, &after.unwrap_or_default(), limit).await?;
     Ok(Sync(found.into_iter().map(Machine::from).collect()))
 }
 

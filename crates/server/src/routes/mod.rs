@@ -98,6 +98,8 @@ pub fn build(app: App) -> (Router, utoipa::openapi::OpenApi, Vec<Permission>) {
         .add(EDIT, routes!(system::put_updates))
         .add(EDIT, routes!(system::put_certificate))
         .add(EDIT, routes!(system::renew_certificate))
+        .add(VIEW, routes!(system::key))
+        .add(EDIT, routes!(system::rekey))
         .add(VIEW, routes!(audit::list))
         .add(VIEW, routes!(audit::verify));
     let routes = routes

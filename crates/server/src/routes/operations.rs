@@ -1,6 +1,12 @@
 //! `/1.0/operations`: work that outlives a request, with its steps and the reason of its wait.
 
-use crate::{App, answer::Sync, caller::Caller, error::ApiError, params::Params};
+use crate::{
+    App,
+    answer::Sync,
+    caller::Caller,
+    error::ApiError,
+    params::{Key, Listing, Page, Params, WHOLE},
+};
 use axum::{
     Extension,
     extract::{Path, State},
@@ -12,22 +18,26 @@ pub fn url(id: &str) -> String {
     format!("/1.0/operations/{id}")
 }
 
-/// Operations, the newest first. `status`, `target` and `kind` narrow the list, `limit` and `cursor` (the last id seen) page it.
+const LIST: Listing = Listing { path: "/1.0/operations", key: Key::Uuid, limits: WHOLE };
+
+/// Operations, the newest first. `status`, `target`, `target_kind` and `kind` narrow the list, `limit` and `cursor` (the last id seen) page it.
 #[utoipa::path(get, path = "/1.0/operations", tag = "operations",
-    params(("status" = Option<String>, Query), ("target" = Option<String>, Query), ("kind" = Option<String>, Query),
-           ("limit" = Option<i64>, Query), ("cursor" = Option<String>, Query)),
+    params(("status" = Option<String>, Query), ("target" = Option<String>, Query),
+           ("target_kind" = Option<String>, Query), ("kind" = Option<String>, Query), ("limit" = Option<i64>, Query),
+           ("cursor" = Option<String>, Query)),
     responses((status = 200, body = Vec<Object>), (status = 400)))]
 pub async fn list(State(app): State<App>, params: Params) -> Result<Sync<Vec<View>>, ApiError> {
     let text = |key: &str| Some(params.get(key).to_owned()).filter(|t| !t.is_empty());
+    let Page { after, limit } = params.page(&LIST)?;
     let filter = Filter {
         status: text("status"),
         target: text("target"),
+        target_kind: text("target_kind"),
         kind: text("kind"),
-        after: text("cursor"),
+        after,
         newest_first: true,
         ..Filter::default()
     };
-    let limit = params.number("limit", i64::MAX, i64::MAX)?;
     Ok(Sync(service::list(&app.engine, filter, limit).await?))
 }
 

@@ -13,6 +13,7 @@ use crate::{
 use axum::{
     Extension,
     extract::State,
+    http::{HeaderName, HeaderValue},
     response::{IntoResponse, Response},
 };
 use muster_api::lenient::null_as_default;
@@ -24,6 +25,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+/// Id of the operation behind a synchronous answer, so that a caller can follow what the machine took.
+const OPERATION: HeaderName = HeaderName::from_static("muster-operation");
 
 /// What to update. Applications are accepted and follow the OS.
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
@@ -112,8 +116,14 @@ async fn answer(
         let view = operation::get(&app.engine, &id).await?;
         return Ok(Accepted(url, view).into_response());
     }
-    operation::answered(&app.engine, &id).await.map_err(|e| told(what, name, e))?;
-    Ok(Empty.into_response())
+    let mut response = match operation::answered(&app.engine, &id).await {
+        Ok(()) => Empty.into_response(),
+        Err(e) => told(what, name, e).into_response(),
+    };
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(OPERATION, id);
+    }
+    Ok(response)
 }
 
 /// Moves its workloads away.

@@ -7,7 +7,7 @@ use crate::{
     caller::Caller,
     error::ApiError,
     listen::Peer,
-    params::{Params, PathName, uuid},
+    params::{Key, Listing, Page, Params, PathName, WHOLE, uuid},
 };
 use axum::{
     Extension,
@@ -27,6 +27,8 @@ use muster_engine::{
 
 const URL: &str = "/1.0/provisioning/servers";
 
+const LIST: Listing = Listing { path: URL, key: Key::Name, limits: WHOLE };
+
 fn tag(name: &str, generation: i64) -> String {
     etag("server", name, generation)
 }
@@ -44,12 +46,13 @@ pub async fn list(State(app): State<App>, params: Params) -> Result<Response, Ap
         Some(status) => Some(status.parse::<ServerStatus>().map_err(ApiError::bad_request)?),
     };
     let filter = Filter { cluster: text("cluster"), status };
-    let limit = params.number("limit", i64::MAX, i64::MAX)?;
+    let Page { after, limit } = params.page(&LIST)?;
+    let after = after.unwrap_or_default();
     let program = super::server_filter::compile(params.get("filter"), params.recursion())?;
     if !params.recursion() {
         let names = server::names(&app.engine, &filter).await?;
         let mut urls = Vec::new();
-        for name in names.into_iter().filter(|n| n.as_str() > params.get("cursor")) {
+        for name in names.into_iter().filter(|n| *n > after) {
             let kept = match &program {
                 None => true,
                 Some(program) => program.matches_name(&name, app.engine.clock().now().0)?,
@@ -60,7 +63,7 @@ pub async fn list(State(app): State<App>, params: Params) -> Result<Response, Ap
         }
         return Ok(Sync(urls).into_response());
     }
-    super::server_stream::objects(app, filter, program, params.get("cursor").to_owned(), limit).await
+    super::server_stream::objects(app, filter, program, after, limit).await
 }
 
 /// Registration by a machine (`token`), or pre-registration by an operator.

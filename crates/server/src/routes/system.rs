@@ -8,8 +8,10 @@ use crate::{
     error::ApiError,
 };
 use axum::{Extension, extract::State};
-use muster_api::system::{SystemCertificatePost, SystemNetwork, SystemSecurity, SystemSettings, SystemUpdates};
-use muster_engine::{Error, services::system};
+use muster_api::system::{
+    SystemCertificatePost, SystemKey, SystemKeyChanged, SystemNetwork, SystemSecurity, SystemSettings, SystemUpdates,
+};
+use muster_engine::services::{site_key, system};
 
 /// Addresses.
 #[utoipa::path(get, path = "/1.0/system/network", tag = "system", responses((status = 200, body = SystemNetwork)))]
@@ -64,16 +66,6 @@ pub async fn put_settings(
     Extension(caller): Extension<Caller>,
     Lenient(put): Lenient<SystemSettings>,
 ) -> Result<Empty, ApiError> {
-    let source = put.server_registration_scriptlet.clone();
-    let checked = tokio::task::spawn_blocking(move || muster_scriptlet::validate(&source)).await;
-    match checked {
-        Ok(Ok(())) => {}
-        Ok(Err(e)) => {
-            let why = format!("Invalid config, \"settings.server_registration_scriptlet\": {e}");
-            return Err(Error::Invalid(why).into());
-        }
-        Err(e) => return Err(Error::Internal(format!("the scriptlet's check ended early: {e}")).into()),
-    }
     system::put_settings(&app.engine, &caller.actor(), put).await?;
     Ok(Empty)
 }
@@ -105,6 +97,21 @@ pub async fn put_certificate(
     system::put_certificate(&app.engine, &caller.actor(), post).await?;
     app.show_certificate()?;
     Ok(Empty)
+}
+
+/// The key that secrets are sealed with, who has it, and how far its change is. Never the key itself.
+#[utoipa::path(get, path = "/1.0/system/key", tag = "system", responses((status = 200, body = SystemKey)))]
+pub async fn key(State(app): State<App>) -> Result<Sync<SystemKey>, ApiError> {
+    Ok(Sync(site_key::show(&app.engine).await?))
+}
+
+/// Changes that key and seals everything anew. Refused, with what to do, where another daemon could not follow.
+#[utoipa::path(post, path = "/1.0/system/key/:rekey", tag = "system", responses((status = 200, body = SystemKeyChanged), (status = 400)))]
+pub async fn rekey(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Sync<SystemKeyChanged>, ApiError> {
+    Ok(Sync(site_key::change(&app.engine, &caller.actor()).await?))
 }
 
 /// Without an ACME account there is nothing to renew, and that is no error.

@@ -6,7 +6,7 @@ use crate::{
     body::Lenient,
     caller::Caller,
     error::ApiError,
-    params::{Params, PathUuid},
+    params::{Key, Listing, Page, Params, PathUuid, WHOLE},
 };
 use axum::{
     Extension,
@@ -26,11 +26,15 @@ fn tag(token: &Token, generation: i64) -> String {
     etag("token", &token.uuid.to_string(), generation)
 }
 
-/// All tokens: URLs, or objects with `recursion=1`.
+const LIST: Listing = Listing { path: "/1.0/provisioning/tokens", key: Key::Uuid, limits: WHOLE };
+
+/// All tokens, by UUID: URLs, or objects with `recursion=1`. `limit` and `cursor` (the last UUID seen) page the list.
 #[utoipa::path(get, path = "/1.0/provisioning/tokens", tag = "tokens",
-    params(("recursion" = Option<i64>, Query)), responses((status = 200, body = Vec<Token>)))]
+    params(("recursion" = Option<i64>, Query), ("limit" = Option<i64>, Query), ("cursor" = Option<String>, Query)),
+    responses((status = 200, body = Vec<Token>), (status = 400)))]
 pub async fn list(State(app): State<App>, params: Params) -> Result<Response, ApiError> {
-    let tokens = token::list(&app.engine).await?;
+    let Page { after, limit } = params.page(&LIST)?;
+    let tokens = token::list(&app.engine, after, limit).await?;
     Ok(if params.recursion() {
         Sync(tokens).into_response()
     } else {

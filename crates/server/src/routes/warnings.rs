@@ -6,16 +6,21 @@ use crate::{
     body::Lenient,
     caller::Caller,
     error::ApiError,
-    params::PathUuid,
+    params::{Key, Listing, Page, Params, PathUuid, WHOLE},
 };
 use axum::{Extension, extract::State, http::HeaderMap};
 use muster_api::warning::{Warning, WarningPut};
 use muster_engine::services::warning;
 
-/// All warnings, always as objects.
-#[utoipa::path(get, path = "/1.0/warnings", tag = "warnings", responses((status = 200, body = Vec<Warning>)))]
-pub async fn list(State(app): State<App>) -> Result<Sync<Vec<Warning>>, ApiError> {
-    Ok(Sync(warning::list(&app.engine).await?))
+const LIST: Listing = Listing { path: "/1.0/warnings", key: Key::Uuid, limits: WHOLE };
+
+/// All warnings, by UUID, which is by age, always as objects. `limit` and `cursor` (the last UUID seen) page the list.
+#[utoipa::path(get, path = "/1.0/warnings", tag = "warnings",
+    params(("limit" = Option<i64>, Query), ("cursor" = Option<String>, Query)),
+    responses((status = 200, body = Vec<Warning>), (status = 400)))]
+pub async fn list(State(app): State<App>, params: Params) -> Result<Sync<Vec<Warning>>, ApiError> {
+    let Page { after, limit } = params.page(&LIST)?;
+    Ok(Sync(warning::list(&app.engine, after, limit).await?))
 }
 
 /// One warning.

@@ -3,7 +3,7 @@
 use axum::{
     Router,
     body::Body,
-    http::{Request, StatusCode},
+    http::{HeaderMap, Request, StatusCode},
 };
 use http_body_util::BodyExt;
 use muster_clients::tls::{Curve, Identity, Kind};
@@ -49,8 +49,9 @@ impl Bench {
         Self { engine, router, openapi, table, certificate, shutdown, _directory: directory }
     }
 
-    /// Listens on loopback; answers the URL.
+    /// Listens on loopback and works on operations; answers the URL.
     pub async fn listen(&self) -> (TcpListeners, String) {
+        tokio::spawn(muster_engine::operation::run(self.engine.clone(), self.shutdown.clone()));
         let tls = Tls { certificate: self.certificate.clone(), trusted_proxies: Arc::default() };
         let listeners = TcpListeners::new(tls, self.router.clone(), self.shutdown.clone());
         listeners.set(Some("127.0.0.1:0".parse().unwrap())).await.unwrap();
@@ -59,6 +60,18 @@ impl Bench {
     }
 
     pub async fn ask(&self, who: Who, method: &str, path: &str, body: impl Into<Body>) -> (StatusCode, Value) {
+        let (status, _, answer) = self.ask_whole(who, method, path, body).await;
+        (status, answer)
+    }
+
+    /// As [`Self::ask`], with the headers of the answer.
+    pub async fn ask_whole(
+        &self,
+        who: Who,
+        method: &str,
+        path: &str,
+        body: impl Into<Body>,
+    ) -> (StatusCode, HeaderMap, Value) {
         let peer = match who {
             Who::Unix => Peer::Unix,
             Who::Stranger => {
@@ -68,9 +81,21 @@ impl Bench {
         };
         let request = Request::builder().method(method).uri(path).extension(peer).body(body.into()).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
-        let status = response.status();
-        let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        (head.status, head.headers, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// The beginning of an event stream, up to a text in it.
+    pub async fn stream(&self, path: &str, up_to: &str) -> String {
+        let request = Request::get(path).header("accept", "text/event-stream").extension(Peer::Unix);
+        let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (mut body, mut text) = (response.into_body(), String::new());
+        while !text.contains(up_to) {
+            let frame = body.frame().await.unwrap().unwrap();
+            text.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
+        }
+        text
     }
 
     /// A token for many; its UUID.

@@ -138,3 +138,99 @@ fn a_deleted_server_leaves_a_tombstone_and_comes_back_as_its_successor() {
         bench.engine.stop().await;
     });
 }
+
+#[test]
+fn a_machine_that_is_away_hears_of_the_new_address_when_it_is_back() {
+    on_both(|bench: Bench| async move {
+        let (_listeners, url) = bench.listen().await;
+        let fleet = fleet(&bench, &url, 2).await;
+        until_ready(&bench, 2).await;
+        let [here, away] = fleet.machines() else { panic!("two machines") };
+        away.set_fault(Some(muster_sim::fault::Fault::Refuse));
+        let network = json!({"address": "https://new.example.test", "rest_server_address": "127.0.0.1:0"});
+        let (status, answer) = bench.ask(Who::Unix, "PUT", "/1.0/system/network", network.to_string()).await;
+        assert_eq!(status, StatusCode::OK, "one machine that is away keeps nobody from it: {answer}");
+        let told = |asked: Vec<String>| asked.iter().filter(|a| a.contains("PUT /os/1.0/system/provider")).count();
+        assert_eq!(told(here.asked()), 1);
+        let ours = |list: &Value, status: &str| {
+            let list = list["metadata"].as_array().unwrap();
+            list.iter().filter(|o| o["kind"] == "configure-provider" && o["status"] == status).count()
+        };
+        let (_, list) = bench.ask(Who::Unix, "GET", "/1.0/operations?recursion=1", "").await;
+        assert_eq!((ours(&list, "succeeded"), ours(&list, "waiting")), (1, 1), "{list}");
+
+        away.set_fault(None);
+        let end = Instant::now() + Duration::from_secs(60);
+        while told(away.asked()) == 0 {
+            assert!(Instant::now() < end, "never told");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        bench.engine.stop().await;
+    });
+}
+
+#[test]
+fn the_registration_scriptlet_names_and_configures_a_server_before_it_is_ready() {
+    on_both(|bench: Bench| async move {
+        let source = "def server_registration(candidate):\n  \
+            server.set_name('rack-' + candidate.hardware_data.system.serial)\n  \
+            server.set_description(candidate.type)\n  \
+            incusos.set_system('provider', {'config': incusos.get_system('provider')['config']})\n  \
+            server.set_update_channel('none such')\n  \
+            server.set_name(candidate.name + 1)\n";
+        let settings = json!({"server_registration_scriptlet": source}).to_string();
+        let (status, answer) = bench.ask(Who::Unix, "PUT", "/1.0/system/settings", settings).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        let (_listeners, url) = bench.listen().await;
+        let fleet = fleet(&bench, &url, 1).await;
+        let server = until_ready(&bench, 1).await.remove(0);
+        let serial = server["hardware_data"]["system"]["serial"].as_str().unwrap().to_owned();
+        assert_eq!(server["name"], format!("rack-{serial}"));
+        assert_eq!((&server["description"], &server["channel"]), (&json!("incus"), &json!("stable")));
+        let asked = fleet.machines()[0].asked();
+        assert_eq!(asked.iter().filter(|a| a.contains("PUT /os/1.0/system/provider")).count(), 1, "{asked:?}");
+        let (_, warnings) = bench.ask(Who::Unix, "GET", "/1.0/warnings?recursion=1", "").await;
+        let text = warnings.to_string();
+        for part in ["server_registration:6:19", "there is no channel", "rack-"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let (_, audit) = bench.ask(Who::Unix, "GET", "/1.0/audit", "").await;
+        assert!(audit.to_string().contains("server.scriptlet"));
+        bench.engine.stop().await;
+    });
+}
+
+#[test]
+fn a_synchronous_answer_names_the_operation_behind_it() {
+    on_both(|bench: Bench| async move {
+        let (_listeners, url) = bench.listen().await;
+        let _fleet = fleet(&bench, &url, 1).await;
+        let name = until_ready(&bench, 1).await[0]["name"].as_str().unwrap().to_owned();
+        let path = format!("{SERVERS}/{name}/system/:reboot");
+        let (status, headers, answer) = bench.ask_whole(Who::Unix, "POST", &path, "").await;
+        assert_eq!((status, &answer["metadata"], &answer["operation"]), (StatusCode::OK, &json!({}), &json!("")));
+        let id = headers["muster-operation"].to_str().unwrap();
+        let listed = |kind: &'static str| {
+            let path = format!("/1.0/operations?target={name}&kind=reboot&target_kind={kind}");
+            let bench = &bench;
+            async move { bench.ask(Who::Unix, "GET", &path, "").await.1["metadata"].clone() }
+        };
+        assert_eq!(listed("server").await[0]["id"], id);
+        assert_eq!(listed("cluster").await, json!([]));
+        bench.engine.stop().await;
+    });
+}
+
+#[test]
+fn the_kind_of_error_stands_behind_its_text() {
+    on_both(|bench: Bench| async move {
+        for path in [format!("{SERVERS}/none"), "/1.0/operations/none".into(), "/1.0/provisioning/channels/none".into()]
+        {
+            let (status, answer) = bench.ask(Who::Unix, "GET", &path, "").await;
+            assert_eq!(status, StatusCode::NOT_FOUND);
+            let text = answer["error"].as_str().unwrap();
+            assert!(text.ends_with(": Not found") && !text.starts_with("Not found"), "{text}");
+        }
+        bench.engine.stop().await;
+    });
+}

@@ -6,4 +6,5 @@
 mod bench;
 mod fleet;
 mod hostile;
+mod lists;
 mod permissions;

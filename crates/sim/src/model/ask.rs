@@ -90,7 +90,9 @@ impl Model {
                 sync(json!(self.applications.iter().map(url).collect::<Vec<_>>()))
             }
             ("POST", "/applications") => self.add_application(body),
-            ("GET", "/services") => sync(json!(["/os/1.0/services/lvm"])),
+            ("GET", "/services") => {
+                sync(json!(["ceph", "iscsi", "lvm", "ovn"].map(|name| format!("/os/1.0/services/{name}"))))
+            }
             ("POST", "/system/:reboot") => {
                 self.power_off(now, true, Some("system-reboot-triggered"));
                 sync(json!({}))
@@ -139,6 +141,10 @@ impl Model {
                 self.with_config(path, json!({"syslog": {"address": "", "protocol": "", "log_format": ""}}), json!({}))
             }
             "/services/lvm" => self.with_config(path, json!({"enabled": false, "system_id": 0}), json!({})),
+            // What a real Incus asks of the system below it before it serves anyone.
+            "/services/ceph" | "/services/iscsi" | "/services/ovn" => {
+                self.with_config(path, json!({"enabled": false}), json!({}))
+            }
             _ => {
                 let name = path.strip_prefix("/applications/")?;
                 let position = self.applications.iter().position(|a| a == name)?;

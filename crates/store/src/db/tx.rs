@@ -7,7 +7,7 @@
 use crate::db::postgres::Connection as PgConnection;
 use crate::db::{Outcome, raw, row::Row, sqlite};
 use crate::error::{Result, StoreError};
-use crate::seal::{KeyRing, SealError, Secret};
+use crate::seal::KeyRing;
 use crate::value::Value;
 
 /// A running transaction.
@@ -136,26 +136,14 @@ impl<'a> Tx<'a> {
         outcome
     }
 
-    /// The key ring of the store.
-    pub fn keys(&self) -> &KeyRing {
+    /// The key ring of the store. Sealing goes through a place, see `places`.
+    pub(crate) fn keys(&self) -> &KeyRing {
         self.keys
     }
 
     /// Whether this is PostgreSQL, for the few places where the SQL differs.
     pub fn is_postgres(&self) -> bool {
         matches!(self.conn, Conn::Postgres(_))
-    }
-
-    /// Seals a text for the place that `context` names.
-    pub(crate) fn seal(&self, context: &str, secret: &str) -> Result<String> {
-        Ok(self.keys.seal(context, secret.as_bytes())?)
-    }
-
-    /// Opens a sealed text.
-    pub(crate) fn unseal(&self, context: &str, sealed: &str) -> Result<Secret> {
-        let plain = String::from_utf8(self.keys.open(context, sealed)?)
-            .map_err(|_| SealError::Malformed { context: context.to_owned() })?;
-        Ok(Secret::new(plain))
     }
 
     fn scan(&mut self, sql: &str, params: &[Value], each: &mut dyn FnMut(&Row) -> Result<bool>) -> Result<()> {

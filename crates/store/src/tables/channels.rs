@@ -3,7 +3,7 @@
 use crate::db::{Row, Tx};
 use crate::error::Result;
 use crate::params;
-use crate::tables::found;
+use crate::tables::{Conditions, found};
 
 /// An update channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,9 +22,13 @@ fn from_row(row: &Row) -> Result<Channel> {
     Ok(Channel { name: row.text(0)?, description: row.text(1)?, last_updated: row.int(2)? })
 }
 
-/// All channels by name.
-pub fn list(tx: &mut Tx) -> Result<Vec<Channel>> {
-    tx.query(&format!("SELECT {COLUMNS} FROM channels ORDER BY name"), &[], from_row)
+/// Channels behind `after`, by name, at most `limit`.
+pub fn list(tx: &mut Tx, after: Option<&str>, limit: i64) -> Result<Vec<Channel>> {
+    let mut wanted = Conditions::new();
+    wanted.and("name >", after);
+    let limit = wanted.value(limit);
+    let sql = format!("SELECT {COLUMNS} FROM channels WHERE {} ORDER BY name LIMIT ${limit}", wanted.sql);
+    tx.query(&sql, &wanted.values, from_row)
 }
 
 /// One channel.

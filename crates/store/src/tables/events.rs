@@ -38,13 +38,31 @@ pub fn after(tx: &mut Tx, seq: i64, limit: i64) -> Result<Vec<Event>> {
     tx.query(sql, params![seq, limit], from_row)
 }
 
-/// Number of the newest event; 0 when there is none.
+/// Number of the newest event, dropped or not; 0 when there was none.
 pub fn last_seq(tx: &mut Tx) -> Result<i64> {
-    tx.query_one("SELECT COALESCE(MAX(seq), 0) FROM events", &[], |row| row.int(0))
+    let last = tx.query_one("SELECT COALESCE(MAX(seq), 0) FROM events", &[], |row| row.int(0))?;
+    Ok(floor(tx)?.max(last))
 }
 
-/// Deletes all but the newest `keep` numbers; answers how many events went.
-pub fn prune(tx: &mut Tx, keep: i64) -> Result<u64> {
+/// Number of the newest event that was dropped; 0 while none was. Who has seen less may have missed something.
+pub fn floor(tx: &mut Tx) -> Result<i64> {
+    tx.query_one("SELECT seq FROM events_floor WHERE name = 'events'", &[], |row| row.int(0))
+}
+
+/// Drops events that are older than `before_us` (microseconds since 1970) or not among the newest `keep` numbers, the oldest
+/// first and at most `limit` at a time; answers how many went.
+pub fn prune(tx: &mut Tx, keep: i64, before_us: i64, limit: i64) -> Result<u64> {
     let last = last_seq(tx)?;
-    tx.execute("DELETE FROM events WHERE seq <= $1", params![last.saturating_sub(keep)])
+    // Times follow the numbers, as far as the clocks of the daemons agree: the first one that stays ends the search.
+    let sql = "SELECT seq, at FROM events ORDER BY seq LIMIT $1";
+    let mut up_to = None;
+    for (seq, at) in tx.query(sql, params![limit], |row| Ok((row.int(0)?, row.int(1)?)))? {
+        if seq > last.saturating_sub(keep) && at >= before_us {
+            break;
+        }
+        up_to = Some(seq);
+    }
+    let Some(up_to) = up_to else { return Ok(0) };
+    tx.execute("UPDATE events_floor SET seq = $1 WHERE name = 'events'", params![up_to])?;
+    tx.execute("DELETE FROM events WHERE seq <= $1", params![up_to])
 }

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod channels;
+pub mod daemons;
 pub mod events;
 pub mod identity;
 pub mod leases;

@@ -1,9 +1,14 @@
 //! Operations: work that outlives a request. A process claims what is due by a lease, works outside of any transaction and
 //! saves under the generation that it claimed: one whose lease went to another process finds its save refused.
+//!
+//! A claim sets `not_before` to 0. Whoever wants the operation looked at again meanwhile writes another value, and the
+//! holder's save keeps that one: a wake-up that comes between its look and its save is not lost.
 
 use crate::db::{Row, Tx};
 use crate::error::Result;
 use crate::params;
+use crate::places::Place;
+use crate::seal::Secret;
 use crate::tables::{Conditions, found, stale_or_missing};
 
 /// An operation.
@@ -125,6 +130,19 @@ pub fn get(tx: &mut Tx, id: &str) -> Result<Option<Operation>> {
     tx.query_opt(&format!("SELECT {COLUMNS} FROM operations WHERE id = $1"), params![id], from_row)
 }
 
+/// The documents of an operation (JSON), which may hold secrets; `None` when it has none, or when there is no such operation.
+pub fn documents(tx: &mut Tx, id: &str) -> Result<Option<Secret>> {
+    let sql = "SELECT documents FROM operations WHERE id = $1";
+    let sealed = tx.query_opt(sql, params![id], |row| row.opt_text(0))?.flatten();
+    sealed.map(|sealed| tx.unseal(Place::OperationDocuments, &[id], &sealed)).transpose()
+}
+
+/// Replaces the documents of an operation. Goes with an [`insert`] or a [`save`] in the same transaction.
+pub fn set_documents(tx: &mut Tx, id: &str, documents: Option<&Secret>) -> Result<()> {
+    let sealed = documents.map(|secret| tx.seal(Place::OperationDocuments, &[id], secret)).transpose()?;
+    found(tx.execute("UPDATE operations SET documents = $2 WHERE id = $1", params![id, sealed])?)
+}
+
 /// Which operations to list, and in which order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -172,11 +190,11 @@ pub fn claim_due(tx: &mut Tx, owner: &str, now_us: i64, lease_until: i64, limit:
     let sql = format!(
         "WITH due AS MATERIALIZED (SELECT id FROM operations \
          WHERE finished_at IS NULL AND not_before <= $2 AND lease_until <= $2 ORDER BY not_before, id LIMIT $4 {skip}) \
-         UPDATE operations SET lease_owner = $1, lease_until = $3, generation = generation + 1 \
+         UPDATE operations SET lease_owner = $1, lease_until = $3, not_before = 0, generation = generation + 1 \
          WHERE id IN (SELECT id FROM due) RETURNING {COLUMNS}"
     );
     let mut claimed = tx.query(&sql, params![owner, now_us, lease_until, limit], from_row)?;
-    claimed.sort_by(|a, b| (a.not_before, &a.id).cmp(&(b.not_before, &b.id)));
+    claimed.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(claimed)
 }
 
@@ -188,13 +206,13 @@ pub fn next_due(tx: &mut Tx) -> Result<Option<i64>> {
 }
 
 /// Writes how the work stands, if nobody has claimed or saved the operation since (`operation.generation`). Lease and wish
-/// to cancel are left alone; when that wish came up in the meantime, the operation is due at once. Answers the new
-/// generation.
+/// to cancel are left alone; when that wish or a wake-up came in the meantime, the operation is due at once. Answers the
+/// new generation.
 pub fn save(tx: &mut Tx, operation: &Operation) -> Result<i64> {
     let sql = "UPDATE operations SET status = $2, reason = $3, state = $4, steps = $5, result = $6, error = $7, \
                attempt = $8, updated_at = $9, finished_at = $10, deadline = $11, \
-               not_before = CASE WHEN cancel_requested AND NOT $12 THEN CAST($9 AS BIGINT) ELSE $13 END, generation = generation + 1 \
-               WHERE id = $1 AND generation = $14 RETURNING generation";
+               not_before = CASE WHEN lease_owner IS NOT NULL AND not_before <> 0 THEN not_before ELSE $12 END, \
+               generation = generation + 1 WHERE id = $1 AND generation = $13 RETURNING generation";
     let values = params![
         &operation.id,
         &operation.status,
@@ -207,7 +225,6 @@ pub fn save(tx: &mut Tx, operation: &Operation) -> Result<i64> {
         operation.updated_at,
         operation.finished_at,
         operation.deadline,
-        operation.cancel_requested,
         operation.not_before,
         operation.generation,
     ];
@@ -227,6 +244,13 @@ pub fn renew(tx: &mut Tx, id: &str, owner: &str, lease_until: i64) -> Result<boo
 pub fn release(tx: &mut Tx, id: &str, owner: &str) -> Result<()> {
     let sql = "UPDATE operations SET lease_owner = NULL, lease_until = 0 WHERE id = $1 AND lease_owner = $2";
     tx.execute(sql, params![id, owner])?;
+    Ok(())
+}
+
+/// Makes every unfinished operation on a machine due, because something about that machine changed.
+pub fn wake(tx: &mut Tx, machine_id: &str) -> Result<()> {
+    let sql = "UPDATE operations SET not_before = 1 WHERE machine_id = $1 AND finished_at IS NULL AND not_before <> 1";
+    tx.execute(sql, params![machine_id])?;
     Ok(())
 }
 

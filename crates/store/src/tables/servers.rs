@@ -10,6 +10,7 @@ pub use observe::{Observation, ServerKey, keys, update_observation};
 use crate::db::{Row, Tx};
 use crate::error::{Result, StoreError};
 use crate::params;
+use crate::places::Place;
 use crate::seal::Secret;
 use crate::tables::{Conditions, found, stale_or_missing};
 
@@ -113,14 +114,6 @@ fn from_row(row: &Row) -> Result<Server> {
         generation: row.int(27)?,
         observed: row.int(28)?,
     })
-}
-
-pub(crate) fn bmc_password_context(id: &str) -> String {
-    format!("servers/{id}/bmc_password")
-}
-
-pub(crate) fn os_secrets_context(id: &str) -> String {
-    format!("servers/{id}/os_secrets")
 }
 
 /// Adds a server without secrets, in generation 1.
@@ -290,13 +283,13 @@ pub fn secrets(tx: &mut Tx, id: &str) -> Result<Secrets> {
     let sealed = tx.query_opt(sql, params![id], |row| Ok((row.opt_text(0)?, row.opt_text(1)?)))?;
     let (bmc_password, os_secrets) = sealed.ok_or(StoreError::NotFound)?;
     Ok(Secrets {
-        bmc_password: bmc_password.map(|sealed| tx.unseal(&bmc_password_context(id), &sealed)).transpose()?,
-        os_secrets: os_secrets.map(|sealed| tx.unseal(&os_secrets_context(id), &sealed)).transpose()?,
+        bmc_password: bmc_password.map(|sealed| tx.unseal(Place::BmcPassword, &[id], &sealed)).transpose()?,
+        os_secrets: os_secrets.map(|sealed| tx.unseal(Place::OsSecrets, &[id], &sealed)).transpose()?,
     })
 }
 
 /// Replaces the password of the BMC. Goes with an [`update`] in the same transaction, which holds the guard.
 pub fn set_bmc_password(tx: &mut Tx, id: &str, password: Option<&Secret>) -> Result<()> {
-    let sealed = password.map(|secret| tx.seal(&bmc_password_context(id), secret.expose())).transpose()?;
+    let sealed = password.map(|secret| tx.seal(Place::BmcPassword, &[id], secret)).transpose()?;
     found(tx.execute("UPDATE servers SET bmc_password = $2 WHERE id = $1", params![id, sealed])?)
 }

@@ -3,8 +3,9 @@
 use crate::db::{Row, Tx};
 use crate::error::{Result, StoreError};
 use crate::params;
+use crate::places::Place;
 use crate::seal::Secret;
-use crate::tables::{found, stale_or_missing};
+use crate::tables::{Conditions, found, stale_or_missing};
 
 /// A registration token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,9 +43,13 @@ fn from_row(row: &Row) -> Result<Token> {
     })
 }
 
-/// All tokens by UUID.
-pub fn list(tx: &mut Tx) -> Result<Vec<Token>> {
-    tx.query(&format!("SELECT {COLUMNS} FROM tokens ORDER BY uuid"), &[], from_row)
+/// Tokens behind `after`, by UUID, at most `limit`.
+pub fn list(tx: &mut Tx, after: Option<&str>, limit: i64) -> Result<Vec<Token>> {
+    let mut wanted = Conditions::new();
+    wanted.and("uuid >", after);
+    let limit = wanted.value(limit);
+    let sql = format!("SELECT {COLUMNS} FROM tokens WHERE {} ORDER BY uuid LIMIT ${limit}", wanted.sql);
+    tx.query(&sql, &wanted.values, from_row)
 }
 
 /// One token.
@@ -171,10 +176,6 @@ fn seed_from_row(row: &Row) -> Result<TokenSeed> {
     })
 }
 
-pub(crate) fn seeds_context(token: &str, name: &str) -> String {
-    format!("tokens/{token}/seeds/{name}")
-}
-
 /// The seeds of a token by name, without their documents.
 pub fn list_seeds(tx: &mut Tx, token: &str) -> Result<Vec<TokenSeed>> {
     let sql = format!("SELECT {SEED_COLUMNS} FROM token_seeds WHERE token = $1 ORDER BY name");
@@ -186,13 +187,13 @@ pub fn get_seed(tx: &mut Tx, token: &str, name: &str) -> Result<Option<(TokenSee
     let sql = format!("SELECT {SEED_COLUMNS}, seeds FROM token_seeds WHERE token = $1 AND name = $2");
     let found = tx.query_opt(&sql, params![token, name], |row| Ok((seed_from_row(row)?, row.text(6)?)))?;
     let Some((seed, sealed)) = found else { return Ok(None) };
-    let document = tx.unseal(&seeds_context(token, name), &sealed)?;
+    let document = tx.unseal(Place::TokenSeeds, &[token, name], &sealed)?;
     Ok(Some((seed, document)))
 }
 
 /// Adds a seed, in generation 1.
 pub fn insert_seed(tx: &mut Tx, seed: &TokenSeed, document: &Secret) -> Result<()> {
-    let sealed = tx.seal(&seeds_context(&seed.token, &seed.name), document.expose())?;
+    let sealed = tx.seal(Place::TokenSeeds, &[&seed.token, &seed.name], document)?;
     tx.execute(
         &format!("INSERT INTO token_seeds ({SEED_COLUMNS}, seeds) VALUES ($1, $2, $3, $4, $5, 1, $6)"),
         params![&seed.token, &seed.name, &seed.description, seed.public, seed.last_updated, sealed],
@@ -202,7 +203,7 @@ pub fn insert_seed(tx: &mut Tx, seed: &TokenSeed, document: &Secret) -> Result<(
 
 /// Replaces description, visibility and document; with `expected` only if that is its generation. Answers the new one.
 pub fn update_seed(tx: &mut Tx, seed: &TokenSeed, document: &Secret, expected: Option<i64>) -> Result<i64> {
-    let sealed = tx.seal(&seeds_context(&seed.token, &seed.name), document.expose())?;
+    let sealed = tx.seal(Place::TokenSeeds, &[&seed.token, &seed.name], document)?;
     let sql = "UPDATE token_seeds SET description = $3, public = $4, last_updated = $5, seeds = $6, \
                generation = generation + 1 WHERE token = $1 AND name = $2 AND generation = COALESCE($7, generation) \
                RETURNING generation";

@@ -80,7 +80,7 @@ pub struct Emitted {
     pub messages: Vec<String>,
 }
 
-/// Records a warning: a new row under `new_uuid`, or one more count of the row with the same type, scope and entity, whose
+/// Records a warning: a new row under `new_uuid` (version 7, see [`list`]), or one more count of the row with the same type, scope and entity, whose
 /// repeated texts move to the end and whose status becomes `new` again. Answers the row's UUID.
 pub fn emit(tx: &mut Tx, emitted: &Emitted, new_uuid: &str, now_us: i64) -> Result<String> {
     let Emitted { kind, scope, entity_type, entity, .. } = emitted;
@@ -154,16 +154,20 @@ pub struct Filter {
     pub entity_type: Option<String>,
     /// Only warnings about this object.
     pub entity: Option<String>,
+    /// Only warnings behind this UUID.
+    pub after: Option<String>,
 }
 
-/// Warnings, the longest known first.
-pub fn list(tx: &mut Tx, filter: &Filter) -> Result<Vec<Warning>> {
+/// Warnings by UUID, at most `limit`. A UUID of version 7 sorts by age: then the longest known comes first.
+pub fn list(tx: &mut Tx, filter: &Filter, limit: i64) -> Result<Vec<Warning>> {
     let mut wanted = Conditions::new();
     wanted.and("status =", filter.status.as_deref());
     wanted.and("scope =", filter.scope.as_deref());
     wanted.and("entity_type =", filter.entity_type.as_deref());
     wanted.and("entity =", filter.entity.as_deref());
-    let sql = format!("SELECT {COLUMNS} FROM warnings WHERE {} ORDER BY first_occurrence, uuid", wanted.sql);
+    wanted.and("uuid >", filter.after.as_deref());
+    let limit = wanted.value(limit);
+    let sql = format!("SELECT {COLUMNS} FROM warnings WHERE {} ORDER BY uuid LIMIT ${limit}", wanted.sql);
     tx.query(&sql, &wanted.values, from_row)
 }
 

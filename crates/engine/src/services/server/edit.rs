@@ -9,7 +9,10 @@ use muster_api::provisioning::{
 use muster_domain::{machine::Command, server::enrolment::Enrolment};
 use muster_store::{
     Secret, StoreError,
-    tables::servers::{self, Server as ServerRow},
+    tables::{
+        operations,
+        servers::{self, Server as ServerRow},
+    },
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -151,6 +154,7 @@ pub async fn delete(engine: &Engine, actor: &Actor, name: &str) -> Result<(), Er
             return Ok(Err(refusal));
         }
         servers::delete(tx, &row.id)?;
+        operations::wake(tx, &row.machine_id)?;
         audit::append(tx, &audit::entry(now, &actor, "server.delete", "server", &wanted))?;
         Ok(Ok(row.id))
     });

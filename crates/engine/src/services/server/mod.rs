@@ -1,8 +1,9 @@
 //! Servers: the enrolments of machines, and the expected ones (`servers.md` 2-6).
 
 pub mod actions;
-mod check;
+pub(crate) mod check;
 mod edit;
+mod identifiers;
 mod list;
 mod register;
 mod self_update;
@@ -10,6 +11,7 @@ pub(crate) mod tracking;
 mod view;
 
 pub use edit::{delete, pre_register, rename, update};
+pub use identifiers::{IDENTIFIERS, identifiers};
 pub use list::{Filter, names, page};
 pub use register::register;
 pub use self_update::self_update;

@@ -5,7 +5,7 @@ use super::{check, tracking, view};
 use crate::{
     Engine, Error,
     machine::{self, Registered},
-    services::audit,
+    services::{audit, operation},
 };
 use jiff::Timestamp;
 use muster_api::{
@@ -19,6 +19,7 @@ use muster_domain::server::enrolment::Enrolment;
 use muster_store::{
     StoreError, Tx,
     tables::{
+        operations,
         servers::{self, Server as ServerRow},
         tokens::{self, ConsumeError},
     },
@@ -28,8 +29,8 @@ use uuid::Uuid;
 
 /// What became of a registration.
 enum Outcome {
-    /// A server of this id is pending now.
-    Registered(String),
+    /// It is pending now.
+    Registered,
     /// Its identity belongs to a server that answers, with another certificate.
     Takeover { id: String, name: String },
     /// The token does not allow it.
@@ -67,17 +68,14 @@ pub async fn register(
     // A refusal rolls the token's use back, so it leaves the transaction as an error and is told beside it.
     let done = engine.store().write(move |tx| {
         let result = newcomer.register(tx)?;
-        let rolled_back = !matches!(result, Outcome::Registered(_));
+        let rolled_back = !matches!(result, Outcome::Registered);
         *told.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(result);
         if rolled_back { Err(StoreError::Stale) } else { Ok(()) }
     });
     let done = done.await;
     let outcome = outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
     match (outcome, done) {
-        (Some(Outcome::Registered(id)), Ok(())) => {
-            engine.poll_soon(&id);
-            Ok(engine.identities().client.certificate_pem.clone())
-        }
+        (Some(Outcome::Registered), Ok(())) => Ok(engine.identities().client.certificate_pem.clone()),
         (Some(Outcome::Takeover { id, name }), _) => {
             tracing::warn!(server = %name, sender = %who, "refused a registration that would take over a server");
             let entry = audit::refusal(now.micros(), "registration.takeover", "server", &name, &who);
@@ -173,8 +171,7 @@ impl Newcomer {
         };
         tracking::put(&mut row, &self.pending());
         servers::insert(tx, &row)?;
-        audit::append(tx, &audit::by(self.now.micros(), &self.actor(), "server.register", "server", &row.name))?;
-        Ok(Outcome::Registered(row.id))
+        self.registered(tx, row, "server.register")
     }
 
     fn replace(&self, tx: &mut Tx<'_>, mut row: ServerRow, channel: String) -> Result<Outcome, StoreError> {
@@ -203,8 +200,16 @@ impl Newcomer {
         let mut observation = tracking::observation(&row, &self.pending());
         observation.last_seen = Some(self.now.micros());
         servers::update_observation(tx, &row.id, row.observed, &observation)?;
-        audit::append(tx, &audit::by(self.now.micros(), &self.actor(), action, "server", &row.name))?;
-        Ok(Outcome::Registered(row.id))
+        self.registered(tx, row, action)
+    }
+
+    /// What follows from either way: the first poll, and a look by whatever waited for this machine to come back.
+    fn registered(&self, tx: &mut Tx<'_>, row: ServerRow, action: &str) -> Result<Outcome, StoreError> {
+        let mut entry = audit::by(self.now.micros(), &self.actor(), action, "server", &row.name);
+        operations::wake(tx, &row.machine_id)?;
+        entry.operation_id = Some(operation::register(tx, &row, &self.actor(), self.now)?);
+        audit::append(tx, &entry)?;
+        Ok(Outcome::Registered)
     }
 
     fn machine(

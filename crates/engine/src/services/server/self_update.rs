@@ -4,7 +4,10 @@ use super::{check, tracking};
 use crate::{Engine, Error, services::audit};
 use muster_api::provisioning::{server::ServerSelfUpdate, status::SelfUpdateCause};
 use muster_domain::server::self_update::{after_self_update, takes_url};
-use muster_store::{StoreError, tables::servers};
+use muster_store::{
+    StoreError,
+    tables::{operations, servers},
+};
 
 /// Takes a report from the owner of the certificate with this fingerprint.
 ///
@@ -36,6 +39,7 @@ pub async fn self_update(engine: &Engine, fingerprint: String, report: ServerSel
             observation.version_data.or_else(|| step.reboot_done.then(|| row.version_data.clone()));
         observation.last_updated = Some(now.micros());
         servers::update_observation(tx, &row.id, row.observed, &observation)?;
+        operations::wake(tx, &row.machine_id)?;
         if step.changed {
             let actor = crate::Actor(format!("machine:{}", row.name));
             let mut entry = audit::entry(now.micros(), &actor, "server.status", "server", &row.name);

@@ -1,9 +1,10 @@
 //! What polling needs and finds out.
 
-use super::{Filter, os_secrets_context};
+use super::Filter;
 use crate::db::{Row, Tx};
 use crate::error::{Result, StoreError};
 use crate::params;
+use crate::places::Place;
 use crate::seal::Secret;
 
 /// What the poller needs to know of a server, without the large documents.
@@ -118,7 +119,7 @@ pub struct Observation {
 /// the row must not undo a newer one. Answers the new counter.
 pub fn update_observation(tx: &mut Tx, id: &str, expected: i64, observation: &Observation) -> Result<i64> {
     let secrets = &observation.os_secrets;
-    let sealed = secrets.as_ref().map(|secret| tx.seal(&os_secrets_context(id), secret.expose())).transpose()?;
+    let sealed = secrets.as_ref().map(|secret| tx.seal(Place::OsSecrets, &[id], secret)).transpose()?;
     let sql = "UPDATE servers SET status = $2, status_detail = $3, \
                last_status_updated = COALESCE($4, last_status_updated), last_seen = COALESCE($5, last_seen), \
                last_updated = COALESCE($6, last_updated), boot_at = COALESCE($7, boot_at), failures = $8, \

@@ -1,11 +1,9 @@
-//! Operations as objects: start, look, cancel, try again, wait for the answer.
+//! The start of an operation on a server: whether it may begin, the mark on the server, the row; one transaction.
 
+use super::{SERVER, entry, plan_of};
 use crate::{
     Actor, ChannelIndexes, Engine, Error,
-    operation::{
-        Documents, Ending, Mark, Params, Plan, State, StepView, Wish, documents_context, passive, replace, steps,
-        stored, unreadable,
-    },
+    operation::{Documents, Ending, Mark, Params, Plan, State, Wish, passive, replace, steps, stored},
     services::{audit, server::tracking},
 };
 use jiff::Timestamp;
@@ -24,7 +22,9 @@ use muster_domain::{
         factory_reset::FactoryReset,
         maintenance::{Direction, MemberMaintenance},
         poweroff::Poweroff,
+        provider::PushProvider,
         reboot::Reboot,
+        register::Register,
         update::Update,
     },
     server::{
@@ -34,72 +34,14 @@ use muster_domain::{
     },
 };
 use muster_store::{
-    StoreError, Tx,
+    Secret, StoreError, Tx,
     tables::{
-        operations::{self, Operation},
+        operations::{self, Filter, Operation},
         servers::{self, Server as ServerRow},
     },
 };
-use serde::Serialize;
 use serde_json::Value;
-use std::time::Duration;
 use uuid::Uuid;
-
-pub use operations::Filter;
-
-/// The kind of object that all of today's operations are about.
-const SERVER: &str = "server";
-/// A change that ticks elsewhere is seen then at the latest.
-const LOOK: Duration = Duration::from_secs(5);
-
-/// An operation as shown. Never a secret in it: documents and tokens stay in the store.
-#[derive(Debug, Clone, Serialize)]
-pub struct View {
-    /// UUID.
-    pub id: String,
-    /// `reboot`, `update`, `configure-network`, ...
-    pub kind: String,
-    /// Kind of the object that it is about.
-    pub target_kind: String,
-    /// Its name when the operation was started.
-    pub target: String,
-    /// `pending`, `running`, `waiting`, `succeeded`, `failed`, `cancelled`.
-    pub status: String,
-    /// Why it is in that state.
-    pub reason: String,
-    /// Its steps, in order.
-    pub steps: Vec<StepView>,
-    /// Why it failed; empty otherwise.
-    pub error: String,
-    /// Who started it.
-    pub actor: String,
-    /// Number of the try, from 1.
-    pub attempt: i64,
-    /// When it was started.
-    pub created_at: Time,
-    /// When it last went on.
-    pub updated_at: Time,
-    /// When it was over.
-    pub finished_at: Option<Time>,
-}
-
-fn view(row: Operation) -> View {
-    View {
-        id: row.id,
-        kind: row.kind,
-        target_kind: row.target_kind,
-        target: row.target,
-        status: row.status,
-        reason: row.reason,
-        steps: serde_json::from_str(&row.steps).unwrap_or_default(),
-        error: row.error.unwrap_or_default(),
-        actor: row.actor,
-        attempt: row.attempt,
-        created_at: Time::from_micros(row.created_at),
-        updated_at: Time::from_micros(row.updated_at),
-        finished_at: row.finished_at.map(Time::from_micros),
-    }
-}
 
 /// What is to be started on a server.
 #[derive(Debug, Clone)]
@@ -127,52 +69,140 @@ pub async fn start(engine: &Engine, actor: &Actor, server: &str, request: Reques
             Err(refused) => return Ok(Err(refused)),
         };
         let params = Params { wish: request.wish.clone(), server: row.id.clone(), force: request.force };
-        let mut operation = Operation {
-            id: id.clone(),
-            kind: request.wish.kind().into(),
-            target_kind: SERVER.into(),
-            target: row.name.clone(),
-            machine_id: Some(row.machine_id.clone()),
-            params: serde_json::to_string(&params).map_err(broken)?,
-            actor: actor.0.clone(),
-            attempt: 1,
-            created_at: now.micros(),
-            ..Operation::default()
-        };
+        let mut operation = operation(&id, &params, &row.name, &row.machine_id, &actor.0, now)?;
         fill(&mut operation, &begun, now)?;
         operations::insert(tx, &operation)?;
+        begun.keep_documents(tx, &operation.id)?;
         audit::append(tx, &entry(&operation, "start", &actor, now))?;
         Ok(Ok(()))
     });
-    done.await.map_err(|e| super::server::named(e, server))?.map(|()| started)
+    done.await.map_err(|e| crate::services::server::named(e, server))?.map(|()| started)
 }
 
-fn entry(operation: &Operation, what: &str, actor: &Actor, now: Time) -> audit::Entry {
-    let action = format!("operation.{what}");
-    let mut entry = audit::entry(now.micros(), actor, &action, &operation.target_kind, &operation.target);
-    entry.reason = Some(operation.kind.clone());
-    entry.operation_id = Some(operation.id.clone());
-    entry
+/// The work that a registration leaves: its first poll. Answers its id.
+pub(crate) fn register(tx: &mut Tx<'_>, row: &ServerRow, actor: &str, now: Time) -> Result<String, StoreError> {
+    let about = About { server: &row.id, name: &row.name, machine: &row.machine_id };
+    attach(tx, about, Wish::Register, Plan::Register(Register::new(now.0)), actor, now)
+}
+
+/// Has every registered server told where the center is and which certificate it has (`servers.md` 12.7).
+/// Answers the ids.
+pub(crate) fn configure_provider(tx: &mut Tx<'_>, actor: &Actor, now: Time) -> Result<Vec<String>, StoreError> {
+    let mut ids = Vec::new();
+    for key in servers::keys(tx, &servers::Filter::default(), i64::MAX)? {
+        let center = ServerType::OperationsCenter.as_str() == key.server_type;
+        if center || key.status.parse::<ServerStatus>().is_ok_and(|status| status == ServerStatus::Unregistered) {
+            continue;
+        }
+        let about = About { server: &key.id, name: &key.name, machine: &key.machine_id };
+        let plan = Plan::Provider(PushProvider::new(now.0));
+        ids.push(attach(tx, about, Wish::Provider, plan, &actor.0, now)?);
+    }
+    Ok(ids)
+}
+
+/// What an operation is about.
+struct About<'a> {
+    server: &'a str,
+    name: &'a str,
+    machine: &'a str,
+}
+
+/// Adds an operation that follows from the change being written, whose audit entry tells who asked for it. One that an
+/// earlier change left begins anew: whoever works on it finds its save refused.
+fn attach(
+    tx: &mut Tx<'_>,
+    about: About<'_>,
+    wish: Wish,
+    plan: Plan,
+    actor: &str,
+    now: Time,
+) -> Result<String, StoreError> {
+    let id = Uuid::now_v7().to_string();
+    let filter = Filter {
+        machine_id: Some(about.machine.to_owned()),
+        kind: Some(wish.kind().to_owned()),
+        unfinished: true,
+        ..Filter::default()
+    };
+    let begun = Begun { plan, mark: None, documents: None };
+    for mut older in operations::list(tx, &filter, i64::MAX)? {
+        let params: Option<Params> = serde_json::from_str(&older.params).ok();
+        if params.is_some_and(|params| params.server == about.server) {
+            fill(&mut older, &begun, now)?;
+            operations::save(tx, &older)?;
+            return Ok(older.id);
+        }
+        let Ok(plan) = plan_of(&older) else { continue };
+        end(tx, older, &plan, Ending::Cancelled, "the server registered anew".into(), now.0)?;
+    }
+    let params = Params { wish, server: about.server.to_owned(), force: false };
+    let mut operation = operation(&id, &params, about.name, about.machine, actor, now)?;
+    fill(&mut operation, &begun, now)?;
+    operations::insert(tx, &operation)?;
+    Ok(id)
+}
+
+/// The row of an operation, without what its plan says.
+fn operation(
+    id: &str,
+    params: &Params,
+    target: &str,
+    machine: &str,
+    actor: &str,
+    now: Time,
+) -> Result<Operation, StoreError> {
+    Ok(Operation {
+        id: id.to_owned(),
+        kind: params.wish.kind().into(),
+        target_kind: SERVER.into(),
+        target: target.to_owned(),
+        machine_id: Some(machine.to_owned()),
+        params: serde_json::to_string(params).map_err(broken)?,
+        actor: actor.to_owned(),
+        attempt: 1,
+        created_at: now.micros(),
+        ..Operation::default()
+    })
+}
+
+/// Ends an operation from outside of its work.
+fn end(
+    tx: &mut Tx<'_>,
+    mut operation: Operation,
+    plan: &Plan,
+    ending: Ending,
+    reason: String,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    operation.status = ending.as_str().into();
+    operation.steps = steps(&operation.steps, plan, &reason, Some(ending), now);
+    operation.reason = reason;
+    operation.updated_at = now.as_microsecond();
+    operation.finished_at = Some(operation.updated_at);
+    operations::save(tx, &operation).map(drop)
 }
 
 fn broken(e: impl std::fmt::Display) -> StoreError {
     StoreError::Database(format!("an operation cannot be written: {e}"))
 }
 
-struct Begun {
+pub(super) struct Begun {
     plan: Plan,
     mark: Option<Mark>,
-    documents: Option<String>,
+    documents: Option<Secret>,
+}
+
+impl Begun {
+    /// Goes with the operation's row, in the same transaction.
+    pub(super) fn keep_documents(&self, tx: &mut Tx<'_>, operation: &str) -> Result<(), StoreError> {
+        operations::set_documents(tx, operation, self.documents.as_ref())
+    }
 }
 
 /// An operation that is due at once.
-fn fill(operation: &mut Operation, begun: &Begun, now: Time) -> Result<(), StoreError> {
-    let state = State {
-        plan: begun.plan.encode().map_err(broken)?,
-        mark: begun.mark.clone(),
-        incus_operation: None,
-        documents: begun.documents.clone(),
-    };
+pub(super) fn fill(operation: &mut Operation, begun: &Begun, now: Time) -> Result<(), StoreError> {
+    let state = State { plan: begun.plan.encode().map_err(broken)?, mark: begun.mark.clone(), incus_operation: None };
     operation.state = serde_json::to_string(&state).map_err(broken)?;
     operation.status = "pending".into();
     operation.reason = "waiting for a free worker".into();
@@ -185,7 +215,7 @@ fn fill(operation: &mut Operation, begun: &Begun, now: Time) -> Result<(), Store
 }
 
 /// Writes what is coming to the server, or says why not.
-fn mark(
+pub(super) fn mark(
     tx: &mut Tx<'_>,
     row: &ServerRow,
     id: &str,
@@ -194,7 +224,10 @@ fn mark(
     now: Timestamp,
 ) -> Result<Result<Begun, Error>, StoreError> {
     let before = tracking::enrolment(row);
-    if let Some(refused) = in_the_way(tx, row, &before, request, id, now)? {
+    // The work of the center itself goes beside what people ask for.
+    if !matches!(request.wish, Wish::Register | Wish::Provider)
+        && let Some(refused) = in_the_way(tx, row, &before, request, id, now)?
+    {
         return Ok(Err(refused));
     }
     let server_type = row.server_type.parse::<ServerType>().unwrap_or(ServerType::Unknown);
@@ -209,10 +242,12 @@ fn mark(
         Wish::Poweroff => begin(&before, ServerAction::Poweroff, context, now),
         Wish::Network | Wish::Storage => begin(&before, ServerAction::Configure, context, now),
         Wish::Update { trigger } => begin_update(&before, goal.clone(), *trigger, context, now),
-        Wish::Channel(_) | Wish::FactoryReset { .. } if before.status == ServerStatus::Unregistered => {
-            Err(ActionRefused::Unregistered)
+        Wish::Register if !before.is(ServerStatus::Pending, StatusDetail::Registering) => {
+            let text = format!("{:?} does not wait for its first poll", row.name);
+            return Ok(Err(Error::NotPermitted(text)));
         }
-        Wish::Channel(_) | Wish::FactoryReset { .. } => Ok(before.clone()),
+        _ if before.status == ServerStatus::Unregistered => Err(ActionRefused::Unregistered),
+        Wish::Register | Wish::Provider | Wish::Channel(_) | Wish::FactoryReset { .. } => Ok(before.clone()),
     };
     let after = match after {
         Ok(after) => after,
@@ -229,6 +264,8 @@ fn mark(
         Wish::Storage => Plan::Configure(Configure::new(Target::Storage, now)),
         Wish::Channel(_) => Plan::Configure(Configure::new(Target::Update, now)),
         Wish::FactoryReset { token, .. } => Plan::Reset(FactoryReset::new(*token, now)),
+        Wish::Register => Plan::Register(Register::new(now)),
+        Wish::Provider => Plan::Provider(PushProvider::new(now)),
     };
     plan.advance(Outcome::Marked);
     if after == before && request.wish.part().is_none() {
@@ -246,8 +283,8 @@ fn mark(
             );
             return Ok(Err(Error::Invalid(text)));
         }
-        let plain = serde_json::to_vec(&Documents { wanted: wanted.clone(), before: old }).map_err(broken)?;
-        documents = Some(tx.keys().seal(&documents_context(id), &plain).map_err(broken)?);
+        let plain = serde_json::to_string(&Documents { wanted: wanted.clone(), before: old }).map_err(broken)?;
+        documents = Some(Secret::new(plain));
         replace(tx, row, &mut observation, part, wanted)?;
     }
     servers::update_observation(tx, &row.id, row.observed, &observation)?;
@@ -291,22 +328,14 @@ fn in_the_way(
             _ => {}
         }
     }
-    for (mut operation, plan, done) in over {
-        let ending = if done { Ending::Succeeded } else { Ending::Cancelled };
-        let reason = if done { String::new() } else { format!("superseded by {} {id}", request.wish.kind()) };
-        operation.status = ending.as_str().into();
-        operation.steps = steps(&operation.steps, &plan, &reason, Some(ending), now);
-        operation.reason = reason;
-        operation.updated_at = now.as_microsecond();
-        operation.finished_at = Some(operation.updated_at);
-        operations::save(tx, &operation)?;
+    for (operation, plan, done) in over {
+        let (ending, reason) = match done {
+            true => (Ending::Succeeded, String::new()),
+            false => (Ending::Cancelled, format!("superseded by {} {id}", request.wish.kind())),
+        };
+        end(tx, operation, &plan, ending, reason, now)?;
     }
     Ok(None)
-}
-
-fn plan_of(operation: &Operation) -> Result<Plan, Error> {
-    let state: State = serde_json::from_str(&operation.state).map_err(unreadable)?;
-    Plan::decode(&state.plan).map_err(unreadable)
 }
 
 /// Puts the stored secrets where the mask is. List items are the same when they have the same `name` or `public_key`,
@@ -333,127 +362,6 @@ fn unmask(value: &mut Value, stored: Option<&Value>, path: &str) -> Result<(), S
             .iter_mut()
             .try_for_each(|(key, item)| unmask(item, stored.and_then(|s| s.get(key)), &format!("{path}.{key}"))),
         _ => Ok(()),
-    }
-}
-
-/// One operation.
-///
-/// # Errors
-/// [`Error::NotFound`].
-pub async fn get(engine: &Engine, id: &str) -> Result<View, Error> {
-    Ok(view(row(engine, id).await?))
-}
-
-async fn row(engine: &Engine, id: &str) -> Result<Operation, Error> {
-    let wanted = id.to_owned();
-    let found = engine.store().read(move |tx| operations::get(tx, &wanted)).await?;
-    found.ok_or_else(|| Error::NotFound(format!("operation {id:?}")))
-}
-
-/// Operations, at most `limit`.
-///
-/// # Errors
-/// The store's.
-pub async fn list(engine: &Engine, filter: Filter, limit: i64) -> Result<Vec<View>, Error> {
-    let rows = engine.store().read(move |tx| operations::list(tx, &filter, limit)).await?;
-    Ok(rows.into_iter().map(view).collect())
-}
-
-/// Asks for its end. A call that a machine has not answered yet is waited for.
-///
-/// # Errors
-/// [`Error::NotFound`], [`Error::NotPermitted`] when it is over.
-pub async fn cancel(engine: &Engine, actor: &Actor, id: &str) -> Result<View, Error> {
-    let found = row(engine, id).await?;
-    let over = || Error::NotPermitted(format!("operation {id:?} is over"));
-    if found.finished_at.is_some() {
-        return Err(over());
-    }
-    let (wanted, now) = (found.id.clone(), engine.clock().now());
-    let entry = entry(&found, "cancel", actor, now);
-    let done = engine.store().write(move |tx| {
-        operations::request_cancel(tx, &wanted, now.micros())?;
-        audit::append(tx, &entry)
-    });
-    match done.await {
-        Ok(()) => get(engine, id).await,
-        Err(StoreError::NotFound) => Err(over()),
-        Err(e) => Err(e.into()),
-    }
-}
-
-/// Begins one anew that failed or was cancelled, with what was asked for then.
-///
-/// # Errors
-/// As [`start`]; [`Error::NotPermitted`] when it is under way or went well.
-pub async fn retry(engine: &Engine, actor: &Actor, id: &str) -> Result<View, Error> {
-    let found = row(engine, id).await?;
-    let not_now = || Error::NotPermitted(format!("operation {id:?} neither failed nor was it cancelled"));
-    if !matches!(found.status.as_str(), "failed" | "cancelled") {
-        return Err(not_now());
-    }
-    let params: Params = serde_json::from_str(&found.params).map_err(unreadable)?;
-    let state: State = serde_json::from_str(&found.state).map_err(unreadable)?;
-    let document = match &state.documents {
-        None => None,
-        Some(sealed) => {
-            let opened = engine.store().keys().open(&documents_context(id), sealed).map_err(unreadable)?;
-            Some(serde_json::from_slice::<Documents>(&opened).map_err(unreadable)?.wanted)
-        }
-    };
-    let request = Request { wish: params.wish.clone(), force: params.force, document };
-    let (channels, now, actor) = (engine.channel_index().await?, engine.clock().now(), actor.clone());
-    let done = engine.store().write(move |tx| {
-        let Some(row) = servers::get_by_id(tx, &params.server)? else {
-            return Ok(Err(Error::NotFound("the server that the operation was about is gone".into())));
-        };
-        let begun = match mark(tx, &row, &found.id, &request, &channels, now.0)? {
-            Ok(begun) => begun,
-            Err(refused) => return Ok(Err(refused)),
-        };
-        let mut operation = found.clone();
-        fill(&mut operation, &begun, now)?;
-        operation.attempt += 1;
-        operations::save(tx, &operation)?;
-        // A wish to cancel belongs to the try before.
-        operations::withdraw_cancel(tx, &operation.id)?;
-        audit::append(tx, &entry(&operation, "retry", &actor, now))?;
-        Ok(Ok(()))
-    });
-    done.await??;
-    get(engine, id).await
-}
-
-/// Waits until whoever asked synchronously can be answered: the machine took it, or it failed. Who stops waiting stops
-/// nothing.
-///
-/// # Errors
-/// [`Error::Machine`] or [`Error::Retryable`] with the cause, [`Error::NotPermitted`] when it was cancelled first.
-pub async fn answered(engine: &Engine, id: &str) -> Result<(), Error> {
-    let mut changed = engine.store().changed();
-    loop {
-        changed.borrow_and_update();
-        let found = row(engine, id).await?;
-        match found.status.as_str() {
-            "succeeded" => return Ok(()),
-            "failed" => {
-                let text = found.error.unwrap_or(found.reason);
-                return Err(match text.strip_prefix(crate::operation::RETRYABLE) {
-                    Some(text) => Error::Retryable(text.to_owned()),
-                    None => Error::Machine(text),
-                });
-            }
-            _ => {
-                let plan = plan_of(&found)?;
-                if plan.is_accepted() {
-                    return Ok(());
-                }
-                if found.status == "cancelled" {
-                    return Err(Error::NotPermitted(found.reason));
-                }
-            }
-        }
-        tokio::time::timeout(LOOK, changed.changed()).await.ok();
     }
 }
 
