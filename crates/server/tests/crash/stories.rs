@@ -78,7 +78,7 @@ pub async fn tell(story: Story, database: Database, at: u64) -> Result<Told, Str
         std::fs::write(&when, "").unwrap();
     }
     // Some are back before the work is taken up again, some are still away.
-    let slow = (at % 2 == 0) == (database == Database::Sqlite);
+    let slow = at.is_multiple_of(2) == (database == Database::Sqlite);
     let down = Duration::from_millis(if slow { 4000 } else { 400 });
     let (fleet, mut events) = site.fleet(1, "a", &token, down).await;
     let machine = fleet.machine(1).unwrap().clone();

@@ -68,11 +68,7 @@ async fn of_two_daemons_one_is_killed_and_the_other_takes_over() {
     for machine in [&hanging, &waiting] {
         until("ready at first", &a, async || status(&a, machine).await == "ready").await;
     }
-    // Both share their settings, and on this one machine only one of them can have the address.
-    site.listen(&a, false).await;
-    let b = site.start("b", None).await;
-
-    // One hangs in the call, one is on its way down and up, both at A.
+    // One hangs in the call, one is on its way down and up, both at A: B would take its share, so it is started later.
     while events.try_recv().is_ok() {}
     hanging.set_fault(Some(Fault::Hang));
     // It cuts what is open and listens anew before it hangs for whoever comes.
@@ -87,6 +83,9 @@ async fn of_two_daemons_one_is_killed_and_the_other_takes_over() {
     .await;
     reboot(&a, &waiting).await;
     until("a reboot that is waited for", &a, async || reboots(&a, "waiting").await >= 1).await;
+    // Both share their settings, and on this one machine only one of them can have the address.
+    site.listen(&a, false).await;
+    let b = site.start("b", None).await;
     let pending = status(&b, &silent).await;
     assert_eq!(pending, "pending", "the third one must not be reached before");
 
