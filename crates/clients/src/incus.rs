@@ -149,7 +149,8 @@ impl Events {
     }
 }
 
-fn event(text: String) -> Result<Box<RawValue>, Failure> {
+/// One event from the text of its message.
+pub fn event(text: String) -> Result<Box<RawValue>, Failure> {
     if crate::call::deeper_than(text.as_bytes(), crate::call::DEPTH_LIMIT) {
         return Err(Failure::Depth);
     }

@@ -1,7 +1,6 @@
 //! Servers: the enrolments of machines, and the expected ones (`servers.md` 2-6).
 
 pub mod actions;
-pub(crate) mod check;
 mod edit;
 mod identifiers;
 mod list;
@@ -19,6 +18,7 @@ pub use view::{document, view};
 
 use crate::{Engine, Error};
 use muster_api::provisioning::server::Server;
+pub(crate) use muster_domain::server::check;
 use muster_store::{
     StoreError,
     tables::servers::{self, Server as ServerRow},

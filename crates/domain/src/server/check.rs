@@ -1,14 +1,18 @@
 //! What every server must satisfy (`servers.md` 3.4, 3.5).
 
-use crate::Error;
 use muster_api::provisioning::server::BmcConfig;
 
-fn invalid(why: impl std::fmt::Display) -> Error {
-    Error::Invalid(format!("Invalid server, {why}"))
+/// What is wrong with a server that somebody wants, in words for the caller.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(String);
+
+fn invalid(why: impl std::fmt::Display) -> Invalid {
+    Invalid(format!("Invalid server, {why}"))
 }
 
 /// Names: anything but empty and what routes reserve.
-pub fn name(name: &str) -> Result<(), Error> {
+pub fn name(name: &str) -> Result<(), Invalid> {
     match name {
         "" => Err(invalid("name can not be empty")),
         n if n.starts_with(':') => {
@@ -21,7 +25,7 @@ pub fn name(name: &str) -> Result<(), Error> {
 }
 
 /// Where a machine is reached. As in the reference, a text without scheme passes: the poll will say what is wrong with it.
-pub fn connection_url(url: &str) -> Result<(), Error> {
+pub fn connection_url(url: &str) -> Result<(), Invalid> {
     if url.is_empty() {
         return Err(invalid("connection URL can not be empty"));
     }
@@ -29,11 +33,11 @@ pub fn connection_url(url: &str) -> Result<(), Error> {
 }
 
 /// User-facing URL, may be empty.
-pub fn public_url(url: &str) -> Result<(), Error> {
+pub fn public_url(url: &str) -> Result<(), Invalid> {
     parsable("public connection URL", url)
 }
 
-fn parsable(what: &str, text: &str) -> Result<(), Error> {
+fn parsable(what: &str, text: &str) -> Result<(), Invalid> {
     match url::Url::parse(text) {
         // Empty and scheme-less texts are relative URLs to the parser.
         Ok(_) | Err(url::ParseError::RelativeUrlWithoutBase) => Ok(()),
@@ -42,12 +46,12 @@ fn parsable(what: &str, text: &str) -> Result<(), Error> {
 }
 
 /// Channel, not empty.
-pub fn channel(channel: &str) -> Result<(), Error> {
+pub fn channel(channel: &str) -> Result<(), Invalid> {
     if channel.is_empty() { Err(invalid("channel can not be empty")) } else { Ok(()) }
 }
 
 /// Access to a management controller.
-pub fn bmc(bmc: &BmcConfig) -> Result<(), Error> {
+pub fn bmc(bmc: &BmcConfig) -> Result<(), Invalid> {
     match bmc.api_type.as_str() {
         "" => return Ok(()),
         "redfish-v1-generic" => {}
@@ -58,7 +62,7 @@ pub fn bmc(bmc: &BmcConfig) -> Result<(), Error> {
     }
     url::Url::parse(&bmc.endpoint).map_err(|e| invalid(format!("BMC endpoint URL is not valid: {e}")))?;
     if !bmc.certificate.is_empty() && !bmc.certificate.contains("-----BEGIN CERTIFICATE-----") {
-        return Err(Error::Invalid("Invalid certificate PEM for BMC".into()));
+        return Err(Invalid("Invalid certificate PEM for BMC".into()));
     }
     Ok(())
 }
