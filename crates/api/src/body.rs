@@ -6,6 +6,9 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+/// Longest text about a member, in characters: it may quote what was sent.
+const TEXT_LIMIT: usize = 2000;
+
 /// Why a body cannot be read; the caller's fault, always.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
@@ -69,7 +72,9 @@ fn typed<T: DeserializeOwned>(value: Value) -> Result<T, BodyError> {
     }
     serde_path_to_error::deserialize(value).map_err(|e| {
         let path = e.path().to_string();
-        BodyError::Member(if path == "." { e.inner().to_string() } else { format!("{path}: {}", e.inner()) })
+        let text = if path == "." { e.inner().to_string() } else { format!("{path}: {}", e.inner()) };
+        let fit = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+        BodyError::Member(text.chars().take(TEXT_LIMIT).map(fit).collect())
     })
 }
 
@@ -117,6 +122,13 @@ mod tests {
     fn wrong_types_name_the_field() {
         let error = token(r#"{"uses_remaining": "1"}"#).unwrap_err();
         assert!(error.to_string().starts_with("uses_remaining: "), "{error}");
+    }
+
+    #[test]
+    fn an_error_quotes_a_little_of_what_was_sent() {
+        let long = format!(r#"{{"uses_remaining": "\u001b{}"}}"#, "9".repeat(100_000));
+        let error = token(&long).unwrap_err().to_string();
+        assert!(error.chars().count() <= TEXT_LIMIT && !error.contains('\u{1b}'), "{error}");
     }
 
     #[test]
