@@ -1,9 +1,13 @@
 //! What is kept of the documents that a full poll brings (`servers.md` 8.4). Their shape is the machine's business: they are
-//! passed on as they are, but for secrets, and for what clients of the reference miss.
+//! passed on as they are, but for secrets, for what clients of the reference miss, and for nesting that nobody could read.
 
 use super::hidden;
 use serde_json::{Value, json, value::RawValue};
 use std::net::IpAddr;
+
+/// Nesting that is kept. Real documents have ten levels; readers give up at 128, and a list of servers adds some of its own: one
+/// machine must not make it unreadable.
+const DEPTH: usize = 64;
 
 /// The documents as the machine sent them.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +41,9 @@ pub enum Unusable {
     /// Not readable.
     #[error("the {0} document cannot be read: {1}")]
     Unreadable(&'static str, serde_json::Error),
+    /// Nested deeper than is kept, 64 levels.
+    #[error("the {0} document is nested deeper than {DEPTH} levels")]
+    Deep(&'static str),
 }
 
 impl Documents<'_> {
@@ -77,7 +84,17 @@ fn texts<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a str> {
 }
 
 fn parsed(name: &'static str, raw: &RawValue) -> Result<Value, Unusable> {
-    serde_json::from_str(raw.get()).map_err(|e| Unusable::Unreadable(name, e))
+    let value = serde_json::from_str(raw.get()).map_err(|e| Unusable::Unreadable(name, e))?;
+    if deeper(&value, DEPTH) { Err(Unusable::Deep(name)) } else { Ok(value) }
+}
+
+fn deeper(value: &Value, left: usize) -> bool {
+    match value {
+        Value::Array(_) | Value::Object(_) if left == 0 => true,
+        Value::Array(items) => items.iter().any(|item| deeper(item, left - 1)),
+        Value::Object(map) => map.values().any(|item| deeper(item, left - 1)),
+        _ => false,
+    }
 }
 
 /// As clients of the reference know it: each core says its cluster, also when the machine is too old to.
@@ -120,10 +137,25 @@ mod tests {
     }
 
     #[test]
+    fn a_document_is_nested_so_deep_that_lists_can_be_read() {
+        let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+        assert!(keep(&nested(DEPTH), &nested(DEPTH)).is_ok());
+        let error = keep("{}", &nested(DEPTH + 1)).unwrap_err().to_string();
+        assert_eq!(error, "the network document is nested deeper than 64 levels");
+        assert!(matches!(keep(&nested(200), "{}"), Err(Unusable::Unreadable("resources", _))));
+    }
+
+    #[test]
     fn management_addresses_come_in_the_order_of_names() {
         let network = r#"{"state": {"interfaces": {"b": {"addresses": ["10.0.0.2", 7], "roles": ["management"]},
             "a": {"addresses": ["dhcp4", "fd00::1"], "roles": ["cluster", "management"]}, "c": {"addresses": ["10.0.0.3"], "roles": null}}}}"#;
         let want: Vec<IpAddr> = ["fd00::1", "10.0.0.2"].map(|ip| ip.parse().unwrap()).into();
         assert_eq!(keep("{}", network).unwrap().management, want);
+    }
+
+    #[test]
+    fn a_document_with_half_a_character_is_named() {
+        let error = keep("{}", r#"{"state": {"interfaces": {}}, "name": "\ud800"}"#).unwrap_err().to_string();
+        assert!(error.starts_with("the network document cannot be read: "), "{error}");
     }
 }
