@@ -11,13 +11,17 @@ fn invalid(why: impl std::fmt::Display) -> Invalid {
     Invalid(format!("Invalid server, {why}"))
 }
 
-/// Names: anything but empty and what routes reserve.
+/// Longest URL in bytes, as browsers and proxies commonly take.
+const URL_LIMIT: usize = 2048;
+
+/// Names: anything but empty and what routes reserve, or what URLs cannot hold as a segment.
 pub fn name(name: &str) -> Result<(), Invalid> {
     match name {
         "" => Err(invalid("name can not be empty")),
         n if n.starts_with(':') => {
             Err(invalid("prefix \":\" is reserved for internal use and not allowed as server name"))
         }
+        "." | ".." => Err(invalid("name can not be \".\" or \"..\", which no URL can hold")),
         n if n.len() > 255 => Err(invalid("name is longer than 255 bytes")),
         n if n.chars().any(char::is_control) => Err(invalid("name has a control character")),
         _ => Ok(()),
@@ -38,11 +42,23 @@ pub fn public_url(url: &str) -> Result<(), Invalid> {
 }
 
 fn parsable(what: &str, text: &str) -> Result<(), Invalid> {
+    if text.len() > URL_LIMIT {
+        return Err(invalid(format!("{what} is longer than {URL_LIMIT} bytes")));
+    }
+    // The parser drops some of them without a word; the reference's refuses.
+    if text.chars().any(char::is_control) {
+        return Err(invalid(format!("{what} has a control character")));
+    }
     match url::Url::parse(text) {
         // Empty and scheme-less texts are relative URLs to the parser.
         Ok(_) | Err(url::ParseError::RelativeUrlWithoutBase) => Ok(()),
-        Err(e) => Err(invalid(format!("{what} is not valid: {text:?}: {e}"))),
+        Err(e) => Err(invalid(format!("{what} is not valid: {:?}: {e}", shown(text)))),
     }
+}
+
+/// As much of a text as an error quotes.
+fn shown(text: &str) -> String {
+    text.chars().take(200).collect()
 }
 
 /// Channel, not empty.
@@ -55,11 +71,12 @@ pub fn bmc(bmc: &BmcConfig) -> Result<(), Invalid> {
     match bmc.api_type.as_str() {
         "" => return Ok(()),
         "redfish-v1-generic" => {}
-        other => return Err(invalid(format!("BMC type {other:?} is invalid; known is redfish-v1-generic"))),
+        other => return Err(invalid(format!("BMC type {:?} is invalid; known is redfish-v1-generic", shown(other)))),
     }
     if bmc.endpoint.is_empty() {
         return Err(invalid("BMC endpoint can not be empty if BMC type is not \"none\""));
     }
+    parsable("BMC endpoint", &bmc.endpoint)?;
     url::Url::parse(&bmc.endpoint).map_err(|e| invalid(format!("BMC endpoint URL is not valid: {e}")))?;
     if !bmc.certificate.is_empty() && !bmc.certificate.contains("-----BEGIN CERTIFICATE-----") {
         return Err(Invalid("Invalid certificate PEM for BMC".into()));
@@ -76,7 +93,8 @@ mod tests {
         for good in ["https://m1:8443", "m1"] {
             assert!(connection_url(good).is_ok(), "{good}");
         }
-        for bad in ["", "https://[::1"] {
+        let long = format!("https://{}", "a".repeat(URL_LIMIT));
+        for bad in ["", "https://[::1", "https://a\nb", "m1\u{1b}[2J", &long] {
             assert!(connection_url(bad).is_err(), "{bad}");
         }
         assert!(public_url("").is_ok());
@@ -84,7 +102,9 @@ mod tests {
 
     #[test]
     fn names_that_no_route_can_reach_are_refused() {
-        assert!(name(":self").is_err() && name("").is_err() && name("a\nb").is_err());
-        assert!(name("rack 7/ü").is_ok());
+        for bad in [":self", "", "a\nb", ".", ".."] {
+            assert!(name(bad).is_err(), "{bad:?}");
+        }
+        assert!(name("rack 7/ü").is_ok() && name("...").is_ok());
     }
 }
