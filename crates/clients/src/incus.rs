@@ -174,7 +174,7 @@ fn websocket(error: WsError) -> Failure {
 }
 
 /// A name as one segment of a path.
-fn segment(name: &str) -> String {
+pub(crate) fn segment(name: &str) -> String {
     // The URL writer knows which characters a segment cannot hold.
     match url::Url::parse("http://localhost/") {
         Ok(mut url) => {

@@ -11,6 +11,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::call::{Answer, CallError, Failure};
+use crate::incus::segment;
 use crate::machine::Machine;
 
 /// Time a document may take.
@@ -23,6 +24,10 @@ pub const NETWORK_WITHIN: Duration = Duration::from_secs(120);
 pub const STORAGE_WITHIN: Duration = Duration::from_secs(600);
 /// Uptime in seconds from which an OS that does not say so counts as ready (7.0.1).
 pub const READY_AFTER_SECONDS: u64 = 120;
+
+/// Applications of one machine. Each is asked for by a call of its own, so that a machine that lists more would keep a poll
+/// busy for as long as it likes.
+pub const APPLICATION_LIMIT: usize = 100;
 
 /// `environment` of `GET /os/1.0`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -99,8 +104,14 @@ impl Application {
 
     /// Names from the answer to `GET /os/1.0/applications`: the last segments of the URLs that it lists.
     pub fn names(answer: &Answer) -> Result<Vec<String>, Failure> {
-        let urls: Option<Vec<String>> = answer.decode()?;
-        Ok(urls.unwrap_or_default().iter().map(|url| last_segment(url).to_owned()).collect())
+        let urls = answer.decode::<Option<Vec<String>>>()?.unwrap_or_default();
+        if urls.len() > APPLICATION_LIMIT {
+            return Err(Failure::NotJson(format!(
+                "it lists {} applications, more than {APPLICATION_LIMIT}",
+                urls.len()
+            )));
+        }
+        Ok(urls.iter().map(|url| last_segment(url).to_owned()).collect())
     }
 }
 
@@ -226,7 +237,7 @@ impl Machine {
 
     /// How one application stands.
     pub async fn application(&self, name: &str) -> Result<Application, CallError> {
-        self.read(&format!("/os/1.0/applications/{name}"), Application::of).await
+        self.read(&format!("/os/1.0/applications/{}", segment(name)), Application::of).await
     }
 
     /// Channel and update state.
@@ -349,6 +360,17 @@ mod tests {
         assert!(!environment(Some(false), Some(9999)).is_ready());
         assert!(environment(None, Some(120)).is_ready() && !environment(None, Some(119)).is_ready());
         assert!(!environment(None, None).is_ready());
+    }
+
+    #[test]
+    fn a_machine_with_endless_applications_is_refused() {
+        let names = |count: usize| {
+            let body = json!({"type": "sync", "metadata": vec!["/os/1.0/applications/incus"; count]}).to_string();
+            Application::names(&crate::call::open_envelope(http::StatusCode::OK, body.as_bytes()).unwrap())
+        };
+        assert_eq!(names(APPLICATION_LIMIT).unwrap().len(), APPLICATION_LIMIT);
+        let error = names(APPLICATION_LIMIT + 1).unwrap_err().to_string();
+        assert!(error.contains("101 applications"), "{error}");
     }
 
     #[test]
