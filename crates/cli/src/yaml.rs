@@ -99,8 +99,10 @@ fn text(content: &str, column: usize) -> String {
         }
         return double_quoted(content);
     }
+    // At the beginning of a line they end a document.
+    let marker = content.starts_with("---") || content.starts_with("...");
     match read_back(content) {
-        Some(Value::String(same)) if same == content && !looks_typed(content) => content.to_owned(),
+        Some(Value::String(same)) if same == content && !looks_typed(content) && !marker => content.to_owned(),
         Some(Value::String(_)) | None if !looks_typed(content) => format!("'{}'", content.replace('\'', "''")),
         _ => double_quoted(content),
     }
@@ -177,6 +179,13 @@ mod tests {
     #[test]
     fn several_lines_become_a_block() {
         assert_eq!(write(&json!({"a": "x\n\ny\n", "b": "x\ny"}), 2), "a: |\n  x\n\n  y\nb: |-\n  x\n  y\n");
+    }
+
+    #[test]
+    fn document_markers_are_quoted_wherever_they_stand() {
+        for value in [json!("---"), json!({"--- a": 1, "...": "... b"}), json!(["---"])] {
+            assert_eq!(parse::<Value>(&write(&value, 2)).unwrap(), value);
+        }
     }
 
     #[test]
