@@ -37,7 +37,8 @@ fn node(out: &mut String, value: &Value, column: usize, step: usize) {
                 if at > 0 {
                     out.push_str(&pad);
                 }
-                out.push_str(&text(key, deeper));
+                // A block of lines cannot be a key.
+                out.push_str(&if key.contains('\n') { double_quoted(key) } else { text(key, deeper) });
                 out.push(':');
                 if is_block(member) {
                     out.push('\n');
@@ -186,6 +187,12 @@ mod tests {
         for value in [json!("---"), json!({"--- a": 1, "...": "... b"}), json!(["---"])] {
             assert_eq!(parse::<Value>(&write(&value, 2)).unwrap(), value);
         }
+    }
+
+    #[test]
+    fn a_key_of_several_lines_is_quoted() {
+        let value = json!({"a\n\nb": 1, "list": [{"c\nd": {"e\n": "f\n"}}]});
+        assert_eq!(parse::<Value>(&write(&value, 2)).unwrap(), value);
     }
 
     #[test]
