@@ -14,6 +14,9 @@ fn invalid(why: impl std::fmt::Display) -> Invalid {
 /// Longest URL in bytes, as browsers and proxies commonly take.
 const URL_LIMIT: usize = 2048;
 
+/// Longest host name in bytes, as DNS has it, after its letters were encoded.
+const HOST_LIMIT: usize = 253;
+
 /// Names: anything but empty and what routes reserve, or what URLs cannot hold as a segment.
 pub fn name(name: &str) -> Result<(), Invalid> {
     match name {
@@ -50,6 +53,9 @@ fn parsable(what: &str, text: &str) -> Result<(), Invalid> {
         return Err(invalid(format!("{what} has a control character")));
     }
     match url::Url::parse(text) {
+        Ok(url) if url.host_str().is_some_and(|host| host.len() > HOST_LIMIT) => {
+            Err(invalid(format!("{what} has a host name longer than {HOST_LIMIT} bytes")))
+        }
         // Empty and scheme-less texts are relative URLs to the parser.
         Ok(_) | Err(url::ParseError::RelativeUrlWithoutBase) => Ok(()),
         Err(e) => Err(invalid(format!("{what} is not valid: {:?}: {e}", shown(text)))),
@@ -93,8 +99,8 @@ mod tests {
         for good in ["https://m1:8443", "m1"] {
             assert!(connection_url(good).is_ok(), "{good}");
         }
-        let long = format!("https://{}", "a".repeat(URL_LIMIT));
-        for bad in ["", "https://[::1", "https://a\nb", "m1\u{1b}[2J", &long] {
+        let (long, host) = (format!("m1/{}", "a".repeat(URL_LIMIT)), format!("https://{}ü", "a".repeat(250)));
+        for bad in ["", "https://[::1", "https://a\nb", "m1\u{1b}[2J", &long, &host] {
             assert!(connection_url(bad).is_err(), "{bad}");
         }
         assert!(public_url("").is_ok());
