@@ -146,6 +146,14 @@ mod tests {
     }
 
     #[test]
+    fn numbers_stay_the_same_however_often_they_are_read() {
+        for number in ["1.3743895666666667e+26", "0.07", "18446744073709551615"] {
+            let kept = keep(&format!(r#"{{"total":{number}}}"#), "{}").unwrap();
+            assert_eq!(kept.hardware, format!(r#"{{"total":{number}}}"#));
+        }
+    }
+
+    #[test]
     fn management_addresses_come_in_the_order_of_names() {
         let network = r#"{"state": {"interfaces": {"b": {"addresses": ["10.0.0.2", 7], "roles": ["management"]},
             "a": {"addresses": ["dhcp4", "fd00::1"], "roles": ["cluster", "management"]}, "c": {"addresses": ["10.0.0.3"], "roles": null}}}}"#;
