@@ -134,9 +134,9 @@ fn read_back(content: &str) -> Option<Value> {
     (value == item).then_some(value)
 }
 
-/// Spellings that older readers take for booleans, null or numbers.
+/// Spellings that older readers take for booleans, null or numbers, and the key that merges maps.
 fn looks_typed(content: &str) -> bool {
-    const WORDS: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "~"];
+    const WORDS: [&str; 11] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", "<<"];
     let digits = content.trim_start_matches(['-', '+']);
     let sexagesimal = digits.contains(':')
         && digits.split(':').all(|part| !part.is_empty() && part.bytes().all(|c| c.is_ascii_digit()));
@@ -190,8 +190,8 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_several_lines_is_quoted() {
-        let value = json!({"a\n\nb": 1, "list": [{"c\nd": {"e\n": "f\n"}}]});
+    fn keys_of_several_lines_or_another_meaning_are_quoted() {
+        let value = json!({"a\n\nb": 1, "list": [{"c\nd": {"e\n": "f\n"}}], "<<": "<<"});
         assert_eq!(parse::<Value>(&write(&value, 2)).unwrap(), value);
     }
 
