@@ -12,6 +12,7 @@ use muster_clients::tls::Trust;
 use muster_domain::server::{address, check};
 use muster_fuzz::speaks;
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use std::sync::OnceLock;
 use url::Url;
 
@@ -21,12 +22,21 @@ type Read<T> = fn(&[u8]) -> Result<T, BodyError>;
 fn read<T: DeserializeOwned + Serialize>(read: Read<T>, body: &[u8]) -> Option<T> {
     let taken = read(body).inspect_err(speaks).ok()?;
     let text = serde_json::to_string(&taken).expect("a body is JSON");
-    assert!(!text.contains("\\u0000"), "a NUL that PostgreSQL refuses: {text}");
+    assert!(!nul(&serde_json::to_value(&taken).expect("a body is JSON")), "a NUL that PostgreSQL refuses: {text}");
     let again = read(text.as_bytes()).unwrap_or_else(|e| panic!("{e}: {text}"));
     assert_eq!(serde_json::to_string(&again).expect("a body is JSON"), text);
     // A tail is nobody's business.
     assert!(read(format!("{text} tail").as_bytes()).is_ok());
     Some(taken)
+}
+
+fn nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(nul),
+        Value::Object(map) => map.iter().any(|(key, item)| key.contains('\0') || nul(item)),
+        _ => false,
+    }
 }
 
 fn checked(result: Result<(), check::Invalid>) -> bool {

@@ -9,6 +9,8 @@ mod self_update;
 pub(crate) mod tracking;
 mod view;
 
+pub(crate) use muster_domain::server::check;
+
 pub use edit::{delete, pre_register, rename, update};
 pub use identifiers::{IDENTIFIERS, identifiers};
 pub use list::{Filter, names, page};
@@ -18,7 +20,6 @@ pub use view::{document, view};
 
 use crate::{Engine, Error};
 use muster_api::provisioning::server::Server;
-pub(crate) use muster_domain::server::check;
 use muster_store::{
     StoreError,
     tables::servers::{self, Server as ServerRow},
