@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test | golden | demo | bench | check-deps`.
+//! The project's own commands: `cargo xtask test | golden | demo | bench | fuzz | check-deps`.
 //!
 //! Whatever a contributor or the checks of a change have to do more than once is a command here, so that
 //! both do the same. It uses nothing of the workspace's crates: it starts their binaries.
@@ -7,6 +7,7 @@ mod bench;
 mod checks;
 mod daemon;
 mod demo;
+mod fuzz;
 mod golden;
 mod http;
 mod places;
@@ -61,6 +62,14 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Feed hostile input to what reads input, and check what must hold of the results
+    Fuzz {
+        /// How long each target runs, in seconds
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: u32,
+        /// Names of targets; all without any
+        targets: Vec<String>,
+    },
     /// Check which crates may use which, what must not be in the tree, and licences
     CheckDeps,
 }
@@ -73,6 +82,7 @@ fn main() -> ExitCode {
         Command::GoldenDown => golden::down(),
         Command::Demo { check, count } => demo::run(count, check),
         Command::Bench { args } => bench::run(&args),
+        Command::Fuzz { seconds, targets } => fuzz::run(seconds, &targets),
         Command::CheckDeps => checks::run(),
     };
     match result {

@@ -3,6 +3,7 @@
 //! Shapes only: serde and OpenAPI derives, parsing, format validation. No behaviour, no IO.
 //! Sources: `servers.md` 1-2, `updates-and-system.md` 1, 6, 10, 16, 21 of the contract.
 
+pub mod body;
 pub mod envelope;
 pub mod lenient;
 pub mod provisioning;

@@ -6,6 +6,7 @@ mod clock;
 mod cmd;
 mod config;
 mod context;
+mod document;
 mod edit;
 mod error;
 mod follow;

@@ -37,7 +37,8 @@ fn node(out: &mut String, value: &Value, column: usize, step: usize) {
                 if at > 0 {
                     out.push_str(&pad);
                 }
-                out.push_str(&text(key, deeper));
+                // A block of lines cannot be a key.
+                out.push_str(&if key.contains('\n') { double_quoted(key) } else { text(key, deeper) });
                 out.push(':');
                 if is_block(member) {
                     out.push('\n');
@@ -99,8 +100,10 @@ fn text(content: &str, column: usize) -> String {
         }
         return double_quoted(content);
     }
+    // At the beginning of a line they end a document.
+    let marker = content.starts_with("---") || content.starts_with("...");
     match read_back(content) {
-        Some(Value::String(same)) if same == content && !looks_typed(content) => content.to_owned(),
+        Some(Value::String(same)) if same == content && !looks_typed(content) && !marker => content.to_owned(),
         Some(Value::String(_)) | None if !looks_typed(content) => format!("'{}'", content.replace('\'', "''")),
         _ => double_quoted(content),
     }
@@ -131,9 +134,9 @@ fn read_back(content: &str) -> Option<Value> {
     (value == item).then_some(value)
 }
 
-/// Spellings that older readers take for booleans, null or numbers.
+/// Spellings that older readers take for booleans, null or numbers, and the key that merges maps.
 fn looks_typed(content: &str) -> bool {
-    const WORDS: [&str; 10] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "~"];
+    const WORDS: [&str; 11] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", "<<"];
     let digits = content.trim_start_matches(['-', '+']);
     let sexagesimal = digits.contains(':')
         && digits.split(':').all(|part| !part.is_empty() && part.bytes().all(|c| c.is_ascii_digit()));
@@ -177,6 +180,19 @@ mod tests {
     #[test]
     fn several_lines_become_a_block() {
         assert_eq!(write(&json!({"a": "x\n\ny\n", "b": "x\ny"}), 2), "a: |\n  x\n\n  y\nb: |-\n  x\n  y\n");
+    }
+
+    #[test]
+    fn document_markers_are_quoted_wherever_they_stand() {
+        for value in [json!("---"), json!({"--- a": 1, "...": "... b"}), json!(["---"])] {
+            assert_eq!(parse::<Value>(&write(&value, 2)).unwrap(), value);
+        }
+    }
+
+    #[test]
+    fn keys_of_several_lines_or_another_meaning_are_quoted() {
+        let value = json!({"a\n\nb": 1, "list": [{"c\nd": {"e\n": "f\n"}}], "<<": "<<"});
+        assert_eq!(parse::<Value>(&write(&value, 2)).unwrap(), value);
     }
 
     #[test]

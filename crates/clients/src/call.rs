@@ -69,10 +69,11 @@ pub enum Failure {
     Api {
         /// `error_code` of the envelope, or the HTTP status.
         code: u16,
-        /// The peer's text, shortened to 2000 characters.
+        /// The peer's text, shortened to 2000 characters, control characters replaced.
         message: String,
     },
-    /// The answer is not what the protocol says: no HTTP, no JSON, no envelope, or another shape.
+    /// The answer is not what the protocol says: no HTTP, no JSON, no envelope, or another shape. The text may quote the
+    /// peer and is shortened as [`Failure::Api`]'s.
     #[error("not a valid answer: {0}")]
     NotJson(String),
     /// The answer is larger than allowed.
@@ -161,7 +162,7 @@ pub struct Answer {
 impl Answer {
     /// The payload as a type.
     pub fn decode<T: serde::de::DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_str(self.metadata.get()).map_err(|e| Failure::NotJson(e.to_string()))
+        serde_json::from_str(self.metadata.get()).map_err(|e| Failure::NotJson(quoted(&e.to_string())))
     }
 }
 
@@ -188,7 +189,7 @@ pub fn open_envelope(status: StatusCode, body: &[u8]) -> Result<Answer, Failure>
     let envelope: Envelope = match serde_json::from_slice(body) {
         Ok(envelope) => envelope,
         Err(_) if status.as_u16() >= 400 => return Err(Failure::Http(status)),
-        Err(cause) => return Err(Failure::NotJson(cause.to_string())),
+        Err(cause) => return Err(Failure::NotJson(quoted(&cause.to_string()))),
     };
     match envelope.kind.as_str() {
         "sync" | "async" => Ok(Answer {
@@ -198,13 +199,19 @@ pub fn open_envelope(status: StatusCode, body: &[u8]) -> Result<Answer, Failure>
         }),
         "error" => {
             let code = u16::try_from(envelope.error_code).ok().filter(|code| *code != 0);
-            let message = envelope.error.unwrap_or_default().chars().take(TEXT_LIMIT).collect();
+            let message = quoted(&envelope.error.unwrap_or_default());
             Err(Failure::Api { code: code.unwrap_or(status.as_u16()), message })
         }
         other => {
             Err(Failure::NotJson(format!("unknown kind of answer {:?}", other.chars().take(40).collect::<String>())))
         }
     }
+}
+
+/// What a peer says, fit for logs, terminals and both databases: no NUL, nothing that moves a cursor, and not too long.
+fn quoted(text: &str) -> String {
+    let fit = |c: char| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().take(TEXT_LIMIT).map(fit).collect()
 }
 
 /// Whether a JSON text nests deeper than `limit`; skipped payloads are not counted by the parser itself.
@@ -267,6 +274,19 @@ mod tests {
         assert!(matches!(ok(r#"{"type":"other"}"#), Err(Failure::NotJson(_))));
         let plain = open_envelope(StatusCode::NOT_FOUND, b"404 page not found");
         assert!(matches!(plain, Err(Failure::Http(StatusCode::NOT_FOUND))));
+    }
+
+    #[test]
+    fn what_a_peer_says_is_fit_to_be_shown() {
+        let failure = |text: &str| open_envelope(StatusCode::OK, text.as_bytes()).unwrap_err().to_string();
+        let shown = failure(r#"{"type":"error","error_code":400,"error":"a\u001b[2Jb\u0000\nc"}"#);
+        assert_eq!(shown, "a\u{fffd}[2Jb\u{fffd}\nc (400)");
+        let long = "x".repeat(100_000);
+        assert!(failure(&format!(r#"{{"type":"error","error":"{long}"}}"#)).len() < 2100);
+        assert!(failure(&format!(r#"{{"type":{{"{long}":1}}}}"#)).len() < 2100);
+        let answer =
+            open_envelope(StatusCode::OK, format!(r#"{{"type":"sync","metadata":"{long}"}}"#).as_bytes()).unwrap();
+        assert!(answer.decode::<Vec<String>>().unwrap_err().to_string().len() < 2100);
     }
 
     #[test]

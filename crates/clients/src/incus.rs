@@ -149,7 +149,8 @@ impl Events {
     }
 }
 
-fn event(text: String) -> Result<Box<RawValue>, Failure> {
+/// One event from the text of its message.
+pub fn event(text: String) -> Result<Box<RawValue>, Failure> {
     if crate::call::deeper_than(text.as_bytes(), crate::call::DEPTH_LIMIT) {
         return Err(Failure::Depth);
     }
@@ -173,7 +174,7 @@ fn websocket(error: WsError) -> Failure {
 }
 
 /// A name as one segment of a path.
-fn segment(name: &str) -> String {
+pub(crate) fn segment(name: &str) -> String {
     // The URL writer knows which characters a segment cannot hold.
     match url::Url::parse("http://localhost/") {
         Ok(mut url) => {

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::call::CallError;
+use crate::call::{Answer, CallError, Failure};
+use crate::incus::segment;
 use crate::machine::Machine;
 
 /// Time a document may take.
@@ -23,6 +24,10 @@ pub const NETWORK_WITHIN: Duration = Duration::from_secs(120);
 pub const STORAGE_WITHIN: Duration = Duration::from_secs(600);
 /// Uptime in seconds from which an OS that does not say so counts as ready (7.0.1).
 pub const READY_AFTER_SECONDS: u64 = 120;
+
+/// Applications of one machine. Each is asked for by a call of its own, so that a machine that lists more would keep a poll
+/// busy for as long as it likes.
+pub const APPLICATION_LIMIT: usize = 100;
 
 /// `environment` of `GET /os/1.0`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -58,6 +63,17 @@ impl Environment {
     }
 }
 
+impl Environment {
+    /// From the answer to `GET /os/1.0`.
+    pub fn of(answer: &Answer) -> Result<Self, Failure> {
+        #[derive(Deserialize)]
+        struct Root {
+            environment: Environment,
+        }
+        Ok(answer.decode::<Root>()?.environment)
+    }
+}
+
 /// `state` of an application (7.7).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -73,6 +89,30 @@ pub struct Application {
     /// Versions on disk.
     #[serde(deserialize_with = "null_is_empty")]
     pub available_versions: Vec<String>,
+}
+
+impl Application {
+    /// From the answer to `GET /os/1.0/applications/<name>`.
+    pub fn of(answer: &Answer) -> Result<Self, Failure> {
+        #[derive(Deserialize)]
+        struct Item {
+            #[serde(default)]
+            state: Application,
+        }
+        Ok(answer.decode::<Item>()?.state)
+    }
+
+    /// Names from the answer to `GET /os/1.0/applications`: the last segments of the URLs that it lists.
+    pub fn names(answer: &Answer) -> Result<Vec<String>, Failure> {
+        let urls = answer.decode::<Option<Vec<String>>>()?.unwrap_or_default();
+        if urls.len() > APPLICATION_LIMIT {
+            return Err(Failure::NotJson(format!(
+                "it lists {} applications, more than {APPLICATION_LIMIT}",
+                urls.len()
+            )));
+        }
+        Ok(urls.iter().map(|url| last_segment(url).to_owned()).collect())
+    }
 }
 
 /// `GET /os/1.0/system/update` (7.3).
@@ -144,8 +184,12 @@ fn null_is_empty<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default
 
 impl Machine {
     async fn typed<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        self.read(path, Answer::decode).await
+    }
+
+    async fn read<T>(&self, path: &str, of: impl FnOnce(&Answer) -> Result<T, Failure>) -> Result<T, CallError> {
         let answer = self.request(Method::GET, path, None, ANSWER_WITHIN).await?;
-        answer.decode().map_err(|failure| self.error(&Method::GET, path, failure))
+        of(&answer).map_err(|failure| self.error(&Method::GET, path, failure))
     }
 
     async fn raw(&self, path: &str) -> Result<Box<RawValue>, CallError> {
@@ -163,11 +207,7 @@ impl Machine {
 
     /// Host name, versions, readiness.
     pub async fn environment(&self) -> Result<Environment, CallError> {
-        #[derive(Deserialize)]
-        struct Root {
-            environment: Environment,
-        }
-        Ok(self.typed::<Root>("/os/1.0").await?.environment)
+        self.read("/os/1.0", Environment::of).await
     }
 
     /// The hardware, as Incus describes it (7.10).
@@ -192,18 +232,12 @@ impl Machine {
 
     /// Names of the installed applications: the last segment of what the machine lists.
     pub async fn applications(&self) -> Result<Vec<String>, CallError> {
-        let urls: Option<Vec<String>> = self.typed("/os/1.0/applications").await?;
-        Ok(urls.unwrap_or_default().iter().map(|url| last_segment(url).to_owned()).collect())
+        self.read("/os/1.0/applications", Application::names).await
     }
 
     /// How one application stands.
     pub async fn application(&self, name: &str) -> Result<Application, CallError> {
-        #[derive(Deserialize)]
-        struct Item {
-            #[serde(default)]
-            state: Application,
-        }
-        Ok(self.typed::<Item>(&format!("/os/1.0/applications/{name}")).await?.state)
+        self.read(&format!("/os/1.0/applications/{}", segment(name)), Application::of).await
     }
 
     /// Channel and update state.
@@ -326,6 +360,17 @@ mod tests {
         assert!(!environment(Some(false), Some(9999)).is_ready());
         assert!(environment(None, Some(120)).is_ready() && !environment(None, Some(119)).is_ready());
         assert!(!environment(None, None).is_ready());
+    }
+
+    #[test]
+    fn a_machine_with_endless_applications_is_refused() {
+        let names = |count: usize| {
+            let body = json!({"type": "sync", "metadata": vec!["/os/1.0/applications/incus"; count]}).to_string();
+            Application::names(&crate::call::open_envelope(http::StatusCode::OK, body.as_bytes()).unwrap())
+        };
+        assert_eq!(names(APPLICATION_LIMIT).unwrap().len(), APPLICATION_LIMIT);
+        let error = names(APPLICATION_LIMIT + 1).unwrap_err().to_string();
+        assert!(error.contains("101 applications"), "{error}");
     }
 
     #[test]

@@ -33,6 +33,12 @@ pub enum Error {
     Internal(String),
 }
 
+impl From<muster_domain::server::check::Invalid> for Error {
+    fn from(e: muster_domain::server::check::Invalid) -> Self {
+        Self::Invalid(e.to_string())
+    }
+}
+
 impl From<StoreError> for Error {
     fn from(e: StoreError) -> Self {
         match e {

@@ -291,6 +291,10 @@ impl Parser {
         if !self.at_bracket('(') {
             return self.unexpected();
         }
+        // The words of the language name no function, and `false(x)` is no call.
+        if matches!(name.as_str(), "true" | "false" | "nil") {
+            return Err(Fault::new(offset, format!("unknown name {name}")));
+        }
         let call = self.nested(|p| p.call(name, offset, Some(left)))?;
         self.postfix(call)
     }

@@ -92,3 +92,10 @@ fn places_are_in_lines_and_characters() {
     assert!(matches!(failed, EvalError::Failed(_)));
     assert_eq!(failed.position(), Position { line: 1, column: 16 });
 }
+
+#[test]
+fn a_word_of_the_language_names_no_function_behind_a_pipe_either() {
+    let (schema, _) = sample("in");
+    let error = compile("name | false() == nil", &schema).unwrap_err().to_string();
+    assert_eq!(error, "unknown name false (1:8)\n | name | false() == nil\n | .......^");
+}

@@ -2,7 +2,10 @@
 
 pub mod action;
 pub mod address;
+pub mod check;
+pub mod documents;
 pub mod enrolment;
+pub mod hidden;
 pub mod self_update;
 pub mod status;
 pub mod text;

@@ -5,11 +5,11 @@
 
 mod collect;
 mod connections;
-pub(crate) mod hidden;
 mod scheduler;
 mod scriptlet;
 
 pub(crate) use connections::Connections;
+pub(crate) use muster_domain::server::hidden;
 pub use scheduler::run;
 
 use crate::{

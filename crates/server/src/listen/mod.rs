@@ -12,6 +12,7 @@
 mod certificate;
 mod connection;
 mod peer;
+mod proxy;
 mod tcp;
 mod unix;
 

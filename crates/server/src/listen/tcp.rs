@@ -1,10 +1,14 @@
 //! The TCP listener: PROXY header, TLS, and an address that changes while it runs.
 
-use super::{Limits, Peer, ServerCertificate, connection::Edge};
+use super::{
+    Limits, Peer, ServerCertificate,
+    connection::Edge,
+    proxy::{self, canonical},
+};
 use arc_swap::ArcSwap;
 use axum::Router;
 use futures_util::FutureExt;
-use proxy_header::{ParseConfig, io::ProxiedStream};
+use proxy_header::io::ProxiedStream;
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use std::{
     io,
@@ -220,7 +224,7 @@ async fn greet(
         } else {
             ProxiedStream::unproxied(stream)
         };
-        let client = stream.proxy_header().proxied_address().map_or(address, |proxied| canonical(proxied.source));
+        let client = proxy::client(&stream).unwrap_or(address);
         let acceptor = TlsAcceptor::from(tls.certificate.config());
         let stream = within(limits.handshake, "TLS handshake", acceptor.accept(stream)).await?;
         let peer = Peer::tcp(client, stream.get_ref().1.peer_certificates());
@@ -239,26 +243,16 @@ async fn greet(
     }
 }
 
-/// An IPv4 client of a wildcard IPv6 listener appears as IPv4, as it is written in settings.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
 fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
-/// The header is optional: a trusted proxy may also connect on its own behalf.
 async fn read_proxy_header(stream: TcpStream) -> io::Result<ProxiedStream<TcpStream>> {
     let mut first = [0];
     stream.peek(&mut first).await?;
-    match first {
-        // The first bytes of version 1 and 2; a TLS handshake begins with neither.
-        [b'P' | b'\r'] => ProxiedStream::create_from_tokio(stream, ParseConfig::default()).await,
-        _ => Ok(ProxiedStream::unproxied(stream)),
-    }
+    proxy::read(first[0], stream).await
 }
 
 async fn within<T>(limit: Duration, what: &str, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {

@@ -74,7 +74,7 @@ pub async fn update(
     put: ServerPut,
     expected: Option<i64>,
 ) -> Result<Option<ServerRow>, Error> {
-    let invalid = |e: Error| Error::Invalid(format!("Failed updating server {name:?}: {e}"));
+    let invalid = |e: check::Invalid| Error::Invalid(format!("Failed updating server {name:?}: {e}"));
     let stored = super::row(engine, name).await?;
     let channel = if stored.cluster.is_some() { stored.channel.clone() } else { put.channel.clone() };
     check::channel(&channel).map_err(invalid)?;

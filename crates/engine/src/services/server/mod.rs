@@ -1,7 +1,6 @@
 //! Servers: the enrolments of machines, and the expected ones (`servers.md` 2-6).
 
 pub mod actions;
-pub(crate) mod check;
 mod edit;
 mod identifiers;
 mod list;
@@ -9,6 +8,8 @@ mod register;
 mod self_update;
 pub(crate) mod tracking;
 mod view;
+
+pub(crate) use muster_domain::server::check;
 
 pub use edit::{delete, pre_register, rename, update};
 pub use identifiers::{IDENTIFIERS, identifiers};

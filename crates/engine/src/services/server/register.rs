@@ -49,7 +49,7 @@ pub async fn register(
     certificate: String,
     fingerprint: String,
 ) -> Result<String, Error> {
-    let invalid = |e: Error| Error::Invalid(format!("Validate server: {e}"));
+    let invalid = |e: check::Invalid| Error::Invalid(format!("Validate server: {e}"));
     check::name(&post.name).map_err(invalid)?;
     check::connection_url(&post.connection_url).map_err(invalid)?;
     check::public_url(&post.public_connection_url).map_err(invalid)?;

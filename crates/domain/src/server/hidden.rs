@@ -14,7 +14,7 @@ const SECRET: &[&str] = &[
     "wakeonlan_password",
 ];
 
-/// Replaces every secret text with the mask; what is empty stays so.
+/// Replaces every secret text and number with the mask; what is empty stays so.
 pub fn mask(value: &mut Value) {
     walk(value, false);
 }
@@ -22,6 +22,8 @@ pub fn mask(value: &mut Value) {
 fn walk(value: &mut Value, secret: bool) {
     match value {
         Value::String(text) if secret && !text.is_empty() => MASK.clone_into(text),
+        // A machine that writes a password without quotes has one all the same.
+        Value::Number(_) if secret => *value = MASK.into(),
         Value::Array(items) => items.iter_mut().for_each(|item| walk(item, secret)),
         Value::Object(map) => {
             for (key, item) in map.iter_mut() {
@@ -46,6 +48,17 @@ mod tests {
             value,
             json!({"config": {"encryption_recovery_keys": [MASK]}, "state": {"pool_recovery_keys": {"local": MASK},
             "drive_recovery_keys": {}, "tpm_status": "ok"}, "wireguard": [{"private_key": MASK, "peers": [{"preshared_key": "", "public_key": "p"}]}]})
+        );
+    }
+
+    #[test]
+    fn a_secret_that_is_a_number_goes_too() {
+        let mut value =
+            json!({"password": 12_345_678, "mtu": 1500, "drive_recovery_keys": {"a": [1.5, true, null, {"b": -7}]}});
+        mask(&mut value);
+        assert_eq!(
+            value,
+            json!({"password": MASK, "mtu": 1500, "drive_recovery_keys": {"a": [MASK, true, null, {"b": MASK}]}})
         );
     }
 }
