@@ -118,11 +118,11 @@ fn target(home: &Path, work: &Path, programs: &Path, name: &str, seconds: u32) -
             Ok(true)
         }
         _ => {
-            println!("{name}: {ended}; the end of {}:\n{}", log.display(), crate::process::tail(&log));
-            println!(
-                "again, with the input that the line \"Test unit written to\" names: {}",
-                programs.join(name).display()
-            );
+            println!("{name}: {ended}; all of it is in {}", log.display());
+            match finding(&text) {
+                (Some(why), Some(input)) => println!("{why}\nagain: {} {input}", programs.join(name).display()),
+                _ => println!("{}", crate::process::tail(&log)),
+            }
             Ok(false)
         }
     }
@@ -131,6 +131,18 @@ fn target(home: &Path, work: &Path, programs: &Path, name: &str, seconds: u32) -
 /// How often a target ran, from the last lines of libFuzzer.
 fn executions(log: &str) -> Option<u64> {
     log.lines().rev().find_map(|line| line.strip_prefix("stat::number_of_executed_units:")?.trim().parse().ok())
+}
+
+/// What broke, and the file of the input that broke it.
+fn finding(log: &str) -> (Option<String>, Option<&str>) {
+    let start = ["panicked at ", "ERROR: libFuzzer: "].iter().find_map(|mark| log.find(mark));
+    let why = start.map(|start| {
+        let lines =
+            log[start..].lines().take_while(|line| !line.starts_with("stack backtrace") && !line.starts_with("note: "));
+        lines.take(20).map(|line| format!("  {}\n", line.chars().take(400).collect::<String>())).collect::<String>()
+    });
+    let input = log.rsplit_once("Test unit written to ").and_then(|(_, rest)| rest.lines().next());
+    (why.map(|why| why.trim_end().to_owned()), input)
 }
 
 #[cfg(test)]
@@ -155,5 +167,21 @@ mod tests {
         let log = "INFO: Seed: 1\n#2\tINITED\nDone 70 runs in 1 second(s)\nstat::number_of_executed_units: 70\nstat::peak_rss_mb:  41\n";
         assert_eq!(executions(log), Some(70));
         assert_eq!(executions("==7== ERROR: libFuzzer: deadly signal\n"), None);
+    }
+
+    #[test]
+    fn a_finding_is_told_by_its_cause_and_its_input() {
+        let log = "#7 NEW\nthread 'x' panicked at targets/expr.rs:63:23:\nfalse(name): unexpected token\n | false(name)\nstack backtrace:\n 0: x\n\
+            ==1== ERROR: libFuzzer: deadly signal\nartifact_prefix='f/'; Test unit written to f/crash-07\nBase64: eA==\n";
+        let (why, input) = finding(log);
+        assert_eq!(
+            why.as_deref(),
+            Some("  panicked at targets/expr.rs:63:23:\n  false(name): unexpected token\n   | false(name)")
+        );
+        assert_eq!(input, Some("f/crash-07"));
+        let slow = "==2== ERROR: libFuzzer: timeout after 5 seconds\nTest unit written to f/timeout-9\n";
+        assert_eq!(finding(slow).1, Some("f/timeout-9"));
+        assert!(finding(slow).0.is_some_and(|why| why.contains("timeout after 5 seconds")));
+        assert_eq!(finding("killed"), (None, None));
     }
 }
