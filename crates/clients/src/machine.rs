@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde_json::value::RawValue;
 use tokio::task::JoinHandle;
@@ -91,6 +91,9 @@ impl std::fmt::Debug for Machine {
         f.debug_tuple("Machine").field(&self.endpoint.address()).finish()
     }
 }
+
+/// Bytes that a connection reads at once.
+const READ_BUFFER: usize = 8192;
 
 impl Machine {
     /// A machine at `https://host:port`. Opens nothing yet.
@@ -231,7 +234,10 @@ impl Machine {
 
     async fn open(&self) -> Result<Kept, Failure> {
         let stream = self.open_stream().await?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| Failure::exchange(&e))?;
+        let mut http = Builder::new();
+        // Thousands of connections are kept: a buffer that grew with one large document would stay that large.
+        http.read_buf_exact_size(Some(READ_BUFFER));
+        let (sender, connection) = http.handshake(TokioIo::new(stream)).await.map_err(|e| Failure::exchange(&e))?;
         let task = tokio::spawn(async move {
             // Whoever waits for an answer gets the error from there.
             let _ = connection.await;
