@@ -145,7 +145,7 @@ async fn act(ctx: &Context, remote: &Remote, target: &Target, verb: &str, body: 
 async fn resource(ctx: &Context, remote: &Remote, kind: &str, command: Resource) -> Result {
     match command {
         Resource::Show { name, show: args } => {
-            let raw = sorted(&remote.get(&path(&name, &["system", kind])).await?);
+            let raw = in_order(&remote.get(&path(&name, &["system", kind])).await?);
             let format = if args.format == ShowFormat::Human { ShowFormat::Yaml } else { args.format };
             ctx.print(&show(format, &raw, String::new));
             Ok(())
@@ -169,6 +169,19 @@ async fn resource(ctx: &Context, remote: &Remote, kind: &str, command: Resource)
     }
 }
 
+/// Keys in the order of the reference: alphabetical, but for the parts of the document and of its state.
+fn in_order(document: &Value) -> Value {
+    let Value::Object(map) = document else { return document.clone() };
+    let parts = map.iter().map(|(key, part)| match part {
+        Value::Object(state) if key == "state" => {
+            let members = state.iter().map(|(key, member)| (key.clone(), sorted(member)));
+            (key.clone(), Value::Object(members.collect()))
+        }
+        part => (key.clone(), sorted(part)),
+    });
+    Value::Object(parts.collect())
+}
+
 /// The inner document as the editor shows it, or the wrapped one as `show` prints it.
 fn read_config(text: &str, keys: Keys) -> Result<Value, String> {
     let document = read_free(text, keys)?;
@@ -182,6 +195,13 @@ fn read_config(text: &str, keys: Keys) -> Result<Value, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn documents_in_the_order_of_the_reference() {
+        let wire = json!({"config": {"b": 1, "a": [{"d": 1, "c": 2}]}, "state": {"interfaces": {"z": 1, "y": 2}, "busy": false}});
+        let want = r#"{"config":{"a":[{"c":2,"d":1}],"b":1},"state":{"interfaces":{"y":2,"z":1},"busy":false}}"#;
+        assert_eq!(in_order(&wire).to_string(), want);
+    }
 
     #[test]
     fn both_forms_of_a_configuration_are_taken() {

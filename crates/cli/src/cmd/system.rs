@@ -93,7 +93,12 @@ async fn one(ctx: &Context, remote: &Remote, name: &str, command: Settings, docu
 fn log_in_first(document: Value) -> Value {
     const FIRST: [&str; 3] = ["oidc", "openfga", "acme"];
     let Value::Object(map) = document else { return document };
-    let (first, rest): (Vec<_>, Vec<_>) = map.into_iter().partition(|(key, _)| FIRST.contains(&key.as_str()));
+    let given = map.into_iter().map(|(key, value)| match value {
+        // An empty list is none on the wire.
+        Value::Null if key.starts_with("trusted_") => (key, json!([])),
+        value => (key, value),
+    });
+    let (first, rest): (Vec<_>, Vec<_>) = given.partition(|(key, _)| FIRST.contains(&key.as_str()));
     let first =
         first.into_iter().map(|(key, value)| if key == "openfga" { (key, sorted(&value)) } else { (key, value) });
     Value::Object(first.chain(rest).collect())
@@ -106,13 +111,14 @@ mod tests {
     #[test]
     fn security_as_recorded() {
         let wire = json!({"trusted_tls_client_cert_fingerprints": [], "oidc": {"issuer": "", "claim": ""},
-            "openfga": {"api_url": "", "api_token": ""}, "acme": {}, "trusted_https_proxies": []});
+            "openfga": {"api_url": "", "api_token": ""}, "acme": {}, "trusted_https_proxies": null});
         let shown = log_in_first(wire);
         assert_eq!(
             shown.as_object().unwrap().keys().collect::<Vec<_>>(),
             ["oidc", "openfga", "acme", "trusted_tls_client_cert_fingerprints", "trusted_https_proxies"]
         );
         assert_eq!(shown["openfga"].as_object().unwrap().keys().collect::<Vec<_>>(), ["api_token", "api_url"]);
+        assert_eq!(shown["trusted_https_proxies"], json!([]));
         assert_eq!(log_in_first(json!({"log_level": ""})), json!({"log_level": ""}));
     }
 }
