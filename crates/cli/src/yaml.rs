@@ -88,7 +88,7 @@ fn scalar(value: &Value, column: usize) -> String {
 
 /// A text; the lines of a block begin at `column`.
 fn text(content: &str, column: usize) -> String {
-    let odd = content.chars().any(|c| (c.is_control() && c != '\n' && c != '\t') || c == '\u{feff}');
+    let odd = content.chars().any(|c| unprintable(c) && c != '\n' && c != '\t');
     if odd || content.is_empty() {
         return double_quoted(content);
     }
@@ -110,7 +110,21 @@ fn text(content: &str, column: usize) -> String {
 }
 
 fn double_quoted(content: &str) -> String {
-    Value::String(content.to_owned()).to_string()
+    let mut out = String::new();
+    // JSON leaves some characters as they are that YAML only takes as escapes.
+    for c in Value::String(content.to_owned()).to_string().chars() {
+        if unprintable(c) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// What YAML does not take as it is, or takes for a line break in one version and not in the other.
+fn unprintable(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{feff}' | '\u{fffe}' | '\u{ffff}' | '\u{2028}' | '\u{2029}')
 }
 
 fn literal(content: &str, column: usize) -> String {
@@ -199,7 +213,7 @@ mod tests {
     fn what_is_written_reads_back() {
         let value = json!([
             "", " lead", "trail ", "tab\there", "a\nb", "a\n\n\n", " a\nb", "- x", "? x", "! x", "& x", "%x", "@x", "`x", "{x", "[x", "|", ">",
-            "null", "Null", "~", "0x1f", "0o17", "1_000", "12:30", ".5", ".nan", "-.inf", "on", "é", "\u{1}", "\r\n", "---", "...", "#", "a:", ":", "=", "<<",
+            "null", "Null", "~", "0x1f", "0o17", "1_000", "12:30", ".5", ".nan", "-.inf", "on", "é", "\u{1}", "\u{7f}", "\u{86}", "\u{85}x", "a\u{2028}\n\u{feff}", "\u{ffff}", "\r\n", "---", "...", "#", "a:", ":", "=", "<<",
             {"key: odd": {"": 1}, "5": [[], {}, [{}]]}, 1.5, -7, 18446744073709551615u64, false
         ]);
         for step in [2, 4] {
