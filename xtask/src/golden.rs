@@ -16,7 +16,7 @@ use crate::testbed::{self, Bed};
 use crate::{daemon, places, process};
 
 /// The scenarios that pass, and that no change may break.
-const SCENARIOS: [&str; 13] = [
+const SCENARIOS: [&str; 14] = [
     "tokens",
     "token_seeds",
     "root_and_auth",
@@ -29,6 +29,7 @@ const SCENARIOS: [&str; 13] = [
     "servers_actions",
     "os_proxy",
     "warnings_and_sql",
+    "updates_upload",
     "real_member",
 ];
 
@@ -148,6 +149,30 @@ const NAMED: &[Named] = &[
         reason: "the 502 says why",
     },
     Named { scenario: "real_member", step: "ready", fields: MASKED_FIELDS, reason: MASKED },
+    Named {
+        scenario: "updates_upload",
+        step: "upload before our CA is trusted",
+        fields: &["status", "body.error_code"],
+        reason: "an archive that is not signed by whom it has to be is the sender's mistake: 400",
+    },
+    Named {
+        scenario: "updates_upload",
+        step: "upload the same again",
+        fields: &["status", "body.error_code"],
+        reason: "the sender's mistake: 400",
+    },
+    Named {
+        scenario: "updates_upload",
+        step: "no range, no second compression",
+        fields: WHOLE,
+        reason: "a range is answered, so that a download can be taken up again",
+    },
+    Named {
+        scenario: "updates_upload",
+        step: "changelog of the channel",
+        fields: &["body.metadata.0.channel"],
+        reason: "the channel is named",
+    },
     Named {
         scenario: "warnings_and_sql",
         step: "channel mismatch",

@@ -132,12 +132,7 @@ impl Remote {
             let value = HeaderValue::from_str(etag).map_err(|e| Error::Failed(format!("unusable entity tag: {e}")))?;
             headers.push((header::IF_MATCH, value));
         }
-        let reply = self.0.call_with(method, path.as_str(), body, &headers).await?;
-        let created = reply.location().map(|path| last_segment(&path).to_owned());
-        let named = reply.headers.get("muster-operation").and_then(|id| id.to_str().ok());
-        let operation = Some(named.unwrap_or_else(|| last_segment(&reply.operation))).filter(|id| !id.is_empty());
-        let (operation, etag) = (operation.map(str::to_owned), reply.etag().map(str::to_owned));
-        Ok(Reply { metadata: reply.decode()?, etag, created, operation })
+        reply(self.0.call_with(method, path.as_str(), body, &headers).await?)
     }
 
     /// Any request below `/1.0`, with the whole answer as text.
@@ -163,8 +158,8 @@ impl Remote {
     }
 
     /// A call whose body is not JSON.
-    pub(crate) async fn send_bytes(&self, path: &ApiPath, body: RequestBody) -> Result {
-        Ok(self.0.call_request(request(path, "application/octet-stream", body)?).await.map(drop)?)
+    pub(crate) async fn send_bytes(&self, path: &ApiPath, body: RequestBody) -> Result<Reply> {
+        reply(self.0.call_request(request(path, "application/octet-stream", body)?).await?)
     }
 
     /// The event stream.
@@ -176,6 +171,14 @@ impl Remote {
     pub(crate) fn address(&self) -> &str {
         self.0.address()
     }
+}
+
+fn reply(reply: muster_clients::center::Reply) -> Result<Reply> {
+    let created = reply.location().map(|path| last_segment(&path).to_owned());
+    let named = reply.headers.get("muster-operation").and_then(|id| id.to_str().ok());
+    let operation = Some(named.unwrap_or_else(|| last_segment(&reply.operation))).filter(|id| !id.is_empty());
+    let (operation, etag) = (operation.map(str::to_owned), reply.etag().map(str::to_owned));
+    Ok(Reply { metadata: reply.decode()?, etag, created, operation })
 }
 
 fn request(path: &ApiPath, kind: &'static str, body: RequestBody) -> Result<http::Request<RequestBody>> {

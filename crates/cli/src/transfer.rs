@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::remote::{ApiPath, Remote};
+use crate::remote::{ApiPath, Remote, Reply};
 use futures_util::TryStreamExt;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -12,6 +12,9 @@ use serde_json::Value;
 use std::io::IsTerminal;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_util::io::ReaderStream;
+
+/// Bytes of an upload that are read at once.
+const CHUNK: usize = 256 << 10;
 
 /// Writes an answer to a new file, or to standard output for `-`. What fails half way is deleted again.
 pub(crate) async fn download(
@@ -46,6 +49,31 @@ pub(crate) async fn download(
             Err(error)
         }
     }
+}
+
+/// Sends a file, or standard input for `-`, as the body of a call, and shows how far it is.
+pub(crate) async fn upload_shown(ctx: &Context, remote: &Remote, path: &ApiPath, source: &str) -> Result<Reply> {
+    if source == "-" {
+        return remote.send_bytes(path, stream(tokio::io::stdin())).await;
+    }
+    let failed = || Error::io(format!("cannot read {source}"));
+    let file = tokio::fs::File::open(source).await.map_err(failed())?;
+    let size = file.metadata().await.map_err(failed())?.len();
+    let bar = progress(ctx, source);
+    if size > 0 && !bar.is_hidden() {
+        let style =
+            ProgressStyle::with_template("{msg}: {decimal_bytes} of {decimal_total_bytes} ({decimal_bytes_per_sec})");
+        bar.set_length(size);
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    }
+    let counted = bar.clone();
+    let frames = ReaderStream::with_capacity(file, CHUNK).map_ok(move |bytes| {
+        counted.inc(bytes.len() as u64);
+        Frame::data(bytes)
+    });
+    let sent = remote.send_bytes(path, StreamBody::new(frames.map_err(Into::into)).boxed_unsync()).await;
+    bar.finish_and_clear();
+    sent
 }
 
 fn progress(ctx: &Context, target: &str) -> ProgressBar {
@@ -83,10 +111,10 @@ async fn copy(
 /// Sends a file, or standard input for `-`, as the body of a call.
 pub(crate) async fn upload(remote: &Remote, path: &ApiPath, source: &str) -> Result {
     if source == "-" {
-        return remote.send_bytes(path, stream(tokio::io::stdin())).await;
+        return remote.send_bytes(path, stream(tokio::io::stdin())).await.map(drop);
     }
     let file = tokio::fs::File::open(source).await.map_err(Error::io(format!("cannot read {source}")))?;
-    remote.send_bytes(path, stream(file)).await
+    remote.send_bytes(path, stream(file)).await.map(drop)
 }
 
 fn stream(source: impl AsyncRead + Send + 'static) -> RequestBody {

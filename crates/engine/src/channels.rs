@@ -2,7 +2,6 @@
 
 use crate::{Engine, Error};
 use muster_domain::server::version::ChannelIndex;
-use muster_store::tables::updates;
 use std::{collections::HashMap, sync::Arc};
 
 /// An index for each channel that has updates. Cheap to clone.
@@ -22,24 +21,15 @@ impl Engine {
     /// # Errors
     /// The store's.
     pub async fn channel_index(&self) -> Result<ChannelIndexes, Error> {
-        let rows = self.store().read(|tx| updates::list(tx, &updates::Filter::default())).await?;
-        let mut by_channel: HashMap<String, Vec<(String, Vec<String>)>> = HashMap::new();
-        for row in rows.into_iter().filter(|r| r.status == "ready") {
-            let files: Vec<File> = serde_json::from_str(&row.files).unwrap_or_default();
-            let names: Vec<String> = files.into_iter().map(|f| f.filename).collect();
-            for channel in row.channels {
-                by_channel.entry(channel).or_default().push((row.version.clone(), names.clone()));
+        let list = self.updates().await?;
+        let mut by_channel: HashMap<&str, Vec<(&str, Vec<&str>)>> = HashMap::new();
+        for listed in list.updates().iter().filter(|listed| listed.update.update_status == "ready") {
+            let names: Vec<&str> = listed.files.iter().map(|file| file.filename.as_str()).collect();
+            for channel in &listed.update.channels {
+                by_channel.entry(channel).or_default().push((&listed.update.version, names.clone()));
             }
         }
-        let indexes = by_channel.into_iter().map(|(channel, updates)| {
-            let updates = updates.iter().map(|(version, files)| (version.as_str(), files.iter().map(String::as_str)));
-            (channel, ChannelIndex::new(updates))
-        });
+        let indexes = by_channel.into_iter().map(|(channel, updates)| (channel.to_owned(), ChannelIndex::new(updates)));
         Ok(ChannelIndexes(Arc::new(indexes.collect()), Arc::new(ChannelIndex::new(Vec::<(&str, Vec<&str>)>::new()))))
     }
-}
-
-#[derive(serde::Deserialize)]
-struct File {
-    filename: String,
 }

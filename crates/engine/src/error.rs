@@ -49,3 +49,9 @@ impl From<StoreError> for Error {
         }
     }
 }
+
+impl From<crate::updates::files::FileError> for Error {
+    fn from(e: crate::updates::files::FileError) -> Self {
+        Self::Internal(e.to_string())
+    }
+}

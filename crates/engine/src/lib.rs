@@ -16,6 +16,7 @@ pub mod poll;
 mod presence;
 pub mod services;
 pub mod settings;
+pub mod updates;
 pub mod upkeep;
 
 pub use actor::Actor;
@@ -50,6 +51,9 @@ struct Inner {
     lease: Duration,
     connections: poll::Connections,
     prepared: services::image::PreparedImages,
+    files: updates::files::Files,
+    update_list: updates::list::Cache,
+    uploads: tokio::sync::Semaphore,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -63,6 +67,10 @@ impl Engine {
         let settings = store.read_blocking(settings::read)?;
         services::channel::date_seeded(&store, clock.micros())?;
         let identities = Identities::load_or_create(&store, &directory, clock.micros())?;
+        let files = updates::files::Files::open(&directory.join("updates"))?;
+        if let Err(error) = services::update::sweep(&store, &files) {
+            tracing::error!(%error, "cannot remove files that no update names");
+        }
         Ok(Self(Arc::new(Inner {
             daemon: presence::Daemon::new(clock.micros()),
             store,
@@ -75,6 +83,9 @@ impl Engine {
             lease: LEASE,
             connections: poll::Connections::default(),
             prepared: services::image::PreparedImages::default(),
+            files,
+            update_list: updates::list::Cache::default(),
+            uploads: tokio::sync::Semaphore::new(services::update::UPLOADS),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
         })))
@@ -131,6 +142,20 @@ impl Engine {
 
     pub(crate) fn prepared_images(&self) -> &services::image::PreparedImages {
         &self.0.prepared
+    }
+
+    /// The files of updates.
+    pub(crate) fn files(&self) -> &updates::files::Files {
+        &self.0.files
+    }
+
+    pub(crate) fn update_list(&self) -> &updates::list::Cache {
+        &self.0.update_list
+    }
+
+    /// One permit for each upload that is being read.
+    pub(crate) fn uploads(&self) -> &tokio::sync::Semaphore {
+        &self.0.uploads
     }
 
     pub(crate) fn connections(&self) -> &poll::Connections {

@@ -8,6 +8,7 @@ pub mod config;
 #[cfg(feature = "crash-points")]
 pub mod crash;
 mod error;
+mod file;
 pub mod listen;
 mod metrics;
 mod params;

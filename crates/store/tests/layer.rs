@@ -277,6 +277,8 @@ fn documents_of_operations_move_out_of_their_state() {
                 "ALTER TABLE operations DROP COLUMN documents",
                 "DROP TABLE daemons",
                 "DROP TABLE events_floor",
+                "DROP TABLE update_manifests",
+                "DROP TABLE table_changes",
                 "DELETE FROM refinery_schema_history WHERE version >= 2",
             ] {
                 tx.execute(sql, &[])?;

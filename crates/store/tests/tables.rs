@@ -316,7 +316,7 @@ fn updates_are_listed_newest_first_with_their_channels() {
         write(store, move |tx| {
             updates::upsert(tx, &old)?;
             updates::upsert(tx, &new)?;
-            updates::set_channels(tx, "1", &["stable".into()])?;
+            updates::set_channels(tx, "1", &["stable".into()], 3)?;
             updates::upsert(tx, &Update { severity: "high".into(), ..old.clone() })
         });
         let listed = write(store, |tx| updates::list(tx, &updates::Filter::default()));
@@ -324,12 +324,49 @@ fn updates_are_listed_newest_first_with_their_channels() {
         assert_eq!(seen, [("2", 0, ""), ("1", 1, "high")]);
         let filter = updates::Filter { channel: Some("stable".into()), ..Default::default() };
         assert_eq!(write(store, move |tx| updates::list(tx, &filter))[0].uuid, "1");
-        let unknown = store.write_blocking(|tx| updates::set_channels(tx, "1", &["none".into()])).unwrap_err();
+        let unknown = store.write_blocking(|tx| updates::set_channels(tx, "1", &["none".into()], 4)).unwrap_err();
         assert_eq!(unknown.violation(), Some(Violation::ForeignKey));
         write(store, |tx| channels::delete(tx, "stable"));
         assert_eq!(write(store, |tx| updates::get(tx, "1")).unwrap().channels, [""; 0]);
         write(store, |tx| updates::delete(tx, "1"));
         assert_eq!(write(store, |tx| updates::get(tx, "1")), None);
+        assert_eq!(write(store, updates::delete_all), 1);
+        assert_eq!(write(store, updates::file_lists), [""; 0]);
+    });
+}
+
+#[test]
+fn every_change_of_the_updates_is_counted_and_manifests_go_with_them() {
+    stores(|TestStore { store, .. }| {
+        let manifest = |items: &str| updates::Manifest {
+            architecture: "x86_64".into(),
+            component: "incus".into(),
+            items: items.into(),
+        };
+        let (old, new) = (manifest("1"), manifest("2"));
+        let kept = new.clone();
+        let mut last = write(store, updates::changes);
+        let mut counted = |what: &str| {
+            let now = write(store, updates::changes);
+            assert!(now > last, "{what} is not counted");
+            last = now;
+        };
+        write(store, |tx| updates::upsert(tx, &Update { uuid: "1".into(), ..Default::default() }));
+        counted("an update");
+        write(store, |tx| updates::set_channels(tx, "1", &["stable".into()], 3));
+        counted("an assignment");
+        assert!(write(store, |tx| updates::offered_by(tx, "stable")));
+        write(store, |tx| channels::delete(tx, "stable"));
+        counted("a channel that goes");
+        write(store, move |tx| {
+            updates::put_manifests(tx, "1", std::slice::from_ref(&old))?;
+            updates::put_manifests(tx, "1", std::slice::from_ref(&new))
+        });
+        assert_eq!(write(store, |tx| updates::manifests(tx, "1", "x86_64")), [kept]);
+        assert_eq!(write(store, |tx| updates::manifests(tx, "1", "aarch64")), []);
+        write(store, |tx| updates::delete(tx, "1"));
+        counted("a deletion");
+        assert_eq!(write(store, |tx| updates::manifests(tx, "1", "x86_64")), []);
     });
 }
 

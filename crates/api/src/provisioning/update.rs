@@ -1,5 +1,6 @@
 //! Update records (`updates-and-system.md` 10).
 
+use crate::lenient::null_as_default;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -25,6 +26,15 @@ pub struct Update {
     pub upstream_channels: Vec<String>,
     /// `unknown`, `pending` or `ready`.
     pub update_status: String,
+}
+
+/// Body of `PUT /updates/{uuid}`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct UpdatePut {
+    /// The channels that offer it from now on; none takes it out of all.
+    #[serde(deserialize_with = "null_as_default")]
+    pub channels: Vec<String>,
 }
 
 /// A file of an update.

@@ -1,17 +1,18 @@
 //! `provisioning update`: releases of the operating system and its applications (cli.md 7.7).
 
 use super::{items, labelled};
-use crate::args::{ListArgs, ShowArgs};
-use crate::context::Context;
+use crate::args::{ListArgs, ShowArgs, YesArgs};
+use crate::context::{Context, Loss};
 use crate::error::{Error, Result};
 use crate::names;
 use crate::natural;
-use crate::output::{List, Order, show};
+use crate::output::{List, Order, ShowFormat, show, yaml_block};
 use crate::remote::ApiPath;
 use crate::text::{decimal_size, field, short, time_field};
+use crate::transfer;
 use clap::Subcommand;
 use clap_complete::engine::ArgValueCandidates;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// `provisioning update`.
 #[derive(Debug, Subcommand)]
@@ -43,6 +44,44 @@ pub(crate) enum Update {
         /// Format.
         #[command(flatten)]
         show: ShowArgs,
+    },
+    /// Upload an update from a tar file, such as a medium brought it
+    Add {
+        /// The file, or "-" for standard input
+        filename: String,
+    },
+    /// Show what an update changes
+    Changelog {
+        /// UUID of the update
+        #[arg(add = ArgValueCandidates::new(names::updates))]
+        uuid: String,
+        /// Architecture to compare
+        #[arg(long, default_value = "x86_64")]
+        architecture: String,
+        /// Channel to compare in [default: stable, or the first one that offers the update]
+        #[arg(long, add = ArgValueCandidates::new(names::channels))]
+        channel: Option<String>,
+        /// The channel is one of the publisher's
+        #[arg(long)]
+        upstream: bool,
+        /// Format.
+        #[command(flatten)]
+        show: ShowArgs,
+    },
+    /// Replace the channels that offer an update
+    AssignChannels {
+        /// UUID of the update
+        #[arg(add = ArgValueCandidates::new(names::updates))]
+        uuid: String,
+        /// The channels; none take it out of all
+        #[arg(long, value_delimiter = ',', add = ArgValueCandidates::new(names::channels))]
+        channel: Vec<String>,
+    },
+    /// Delete all updates and their files
+    Cleanup {
+        /// Do not ask.
+        #[command(flatten)]
+        yes: YesArgs,
     },
     /// Look at the files of an update
     #[command(subcommand)]
@@ -96,6 +135,33 @@ pub(crate) async fn run(ctx: &Context, command: Update) -> Result {
             let raw = remote.get(&ApiPath::of(&["provisioning", "updates", &uuid])).await?;
             let files = remote.get(&files(&uuid)).await?;
             ctx.print(&show(args.format, &raw, || human(&raw, &files)));
+        }
+        Update::Add { filename } => {
+            let sent =
+                transfer::upload_shown(ctx, &remote, &ApiPath::of(&["provisioning", "updates"]), &filename).await?;
+            ctx.created(ShowFormat::Human, "uuid", &sent.created.unwrap_or_default());
+        }
+        Update::Changelog { uuid, architecture, channel, upstream, show: args } => {
+            let path = ApiPath::of(&["provisioning", "updates", &uuid, "changelog"])
+                .query("architecture", &architecture)
+                .maybe("channel", channel.as_deref())
+                .flag("upstream", upstream);
+            let raw = remote.get(&path).await?;
+            ctx.print(&show(args.format, &raw, || yaml_block("Changelog", &raw)));
+        }
+        Update::AssignChannels { uuid, channel } => {
+            let path = ApiPath::of(&["provisioning", "updates", &uuid]);
+            remote.put(&path, &json!({"channels": channel}), None).await?;
+        }
+        Update::Cleanup { yes } => {
+            let path = ApiPath::of(&["provisioning", "updates"]);
+            if ctx.must_confirm(yes.yes) {
+                let updates = remote.get(&path.clone().recursive()).await?;
+                let lost = |o: &Value| format!("update {} of {}", field(o, "version"), field(o, "origin"));
+                let lost = items(&updates).iter().map(lost).collect();
+                ctx.confirm(&Loss { action: "delete all updates and their files".into(), lost })?;
+            }
+            remote.delete(&path).await?;
         }
         Update::File(UpdateFile::List { uuid, list }) => {
             let raw = remote.get(&files(&uuid)).await?;

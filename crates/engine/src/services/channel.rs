@@ -3,12 +3,14 @@
 use crate::{Actor, Engine, Error, services::audit, services::token::Versioned};
 use muster_api::{
     provisioning::channel::{Channel, ChannelPost},
-    provisioning::update::Changelog,
     time::Time,
 };
 use muster_store::{
     Store, StoreError,
-    tables::channels::{self, Channel as ChannelRow},
+    tables::{
+        channels::{self, Channel as ChannelRow},
+        updates,
+    },
 };
 
 fn channel(row: ChannelRow) -> Versioned<Channel> {
@@ -117,10 +119,18 @@ pub async fn delete(engine: &Engine, actor: &Actor, name: String) -> Result<(), 
     let entry = audit::entry(engine.clock().micros(), actor, "channel.delete", "channel", &name);
     let wanted = name.clone();
     let done = engine.store().write(move |tx| {
+        if updates::offered_by(tx, &wanted)? {
+            return Ok(false);
+        }
         channels::delete(tx, &wanted)?;
-        audit::append(tx, &entry)
+        audit::append(tx, &entry)?;
+        Ok(true)
     });
-    done.await.map_err(|e| named(e, &name))
+    if done.await.map_err(|e| named(e, &name))? {
+        return Ok(());
+    }
+    let why = "Delete of channel not supported, if in use by any update; take the updates out of it first";
+    Err(Error::NotPermitted(why.into()))
 }
 
 fn named(e: StoreError, name: &str) -> Error {
@@ -128,33 +138,4 @@ fn named(e: StoreError, name: &str) -> Error {
         StoreError::NotFound => Error::NotFound(format!("channel {name:?}")),
         e => e.into(),
     }
-}
-
-/// Changelogs between consecutive updates of a channel. Manifests come with the update source, so a channel has none yet.
-///
-/// # Errors
-/// [`Error::NotPermitted`] for a channel without updates, known or not.
-pub async fn changelog(engine: &Engine, name: String) -> Result<Vec<Changelog>, Error> {
-    let updates = super::update::in_channel(engine, name.clone()).await?;
-    if updates.is_empty() {
-        return Err(Error::NotPermitted(format!("Channel {name:?} does not contain any updates")));
-    }
-    let mut pairs: Vec<Changelog> = updates
-        .windows(2)
-        .map(|pair| Changelog {
-            current_version: pair[0].version.clone(),
-            prior_version: pair[1].version.clone(),
-            channel: name.clone(),
-            components: Some(Default::default()),
-        })
-        .collect();
-    if let [only] = updates.as_slice() {
-        pairs.push(Changelog {
-            current_version: only.version.clone(),
-            channel: name,
-            components: Some(Default::default()),
-            ..Changelog::default()
-        });
-    }
-    Ok(pairs)
 }

@@ -3,7 +3,10 @@
 use crate::{Actor, Engine, Error, services::audit};
 use muster_store::{
     StoreError,
-    tables::sql::{self, first_word},
+    tables::{
+        sql::{self, first_word},
+        updates,
+    },
 };
 
 pub use sql::Outcome;
@@ -38,6 +41,8 @@ pub async fn query(engine: &Engine, actor: &Actor, text: &str) -> Result<Vec<Out
     }
     let done = engine.store().write(move |tx| {
         let outcomes = sql::run(tx, &statements)?;
+        // They may have changed what is kept in memory.
+        updates::count_change(tx)?;
         audit::append(tx, &entry)?;
         Ok(outcomes)
     });

@@ -18,7 +18,7 @@ use muster_api::provisioning::{
     channel::{Channel, ChannelPost, ChannelPut},
     update::Changelog,
 };
-use muster_engine::services::channel;
+use muster_engine::services::{channel, update};
 
 fn url(name: &str) -> String {
     format!("/1.0/provisioning/channels/{name}")
@@ -90,7 +90,12 @@ pub async fn delete(
 
 /// What each update of the channel changed against the one before.
 #[utoipa::path(get, path = "/1.0/provisioning/channels/{name}/changelog", tag = "channels",
-    params(("name" = String, Path)), responses((status = 200, body = Vec<Changelog>), (status = 400)))]
-pub async fn changelog(State(app): State<App>, PathName(name): PathName) -> Result<Sync<Vec<Changelog>>, ApiError> {
-    Ok(Sync(channel::changelog(&app.engine, name).await?))
+    params(("name" = String, Path), ("architecture" = Option<String>, Query)),
+    responses((status = 200, body = Vec<Changelog>), (status = 400)))]
+pub async fn changelog(
+    State(app): State<App>,
+    PathName(name): PathName,
+    params: Params,
+) -> Result<Sync<Vec<Changelog>>, ApiError> {
+    Ok(Sync(update::history(&app.engine, &name, params.get("architecture")).await?))
 }

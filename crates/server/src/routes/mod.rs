@@ -83,7 +83,10 @@ pub fn build(app: App) -> (Router, utoipa::openapi::OpenApi, Vec<Permission>) {
         .add(CREATE, routes!(updates::refresh))
         .add_any(Access::Open, "/1.0/provisioning/updates/:refresh", axum::routing::get(updates::no_uuid))
         .add(Access::Open, routes!(updates::get))
+        .add(EDIT, routes!(updates::assign))
+        .add(Access::Open, routes!(updates::changelog))
         .add(Access::Open, routes!(updates::files))
+        .add(Access::Open, routes!(updates::file))
         .add(VIEW, routes!(warnings::list))
         .add(VIEW, routes!(warnings::get))
         .add(EDIT, routes!(warnings::update));

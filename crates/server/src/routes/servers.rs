@@ -22,7 +22,10 @@ use muster_api::provisioning::{
 };
 use muster_engine::{
     Error, poll,
-    services::server::{self, Filter},
+    services::{
+        server::{self, Filter},
+        update,
+    },
 };
 
 const URL: &str = "/1.0/provisioning/servers";
@@ -201,12 +204,11 @@ pub async fn resync(State(app): State<App>, PathName(name): PathName) -> Result<
     Ok(Empty)
 }
 
-/// What an update would bring. Manifests come with the update source, so there is nothing to compare yet.
+/// What the newest system of its channel would bring.
 #[utoipa::path(get, path = "/1.0/provisioning/servers/{name}/changelog", tag = "servers",
     params(("name" = String, Path)), responses((status = 200, body = Changelog), (status = 404)))]
 pub async fn changelog(State(app): State<App>, PathName(name): PathName) -> Result<Sync<Changelog>, ApiError> {
-    server::row(&app.engine, &name).await?;
-    Ok(Sync(Changelog::default()))
+    Ok(Sync(update::of_server(&app.engine, &name).await?))
 }
 
 /// The network document as last polled, secrets masked.

@@ -1,56 +1,95 @@
-//! `/1.0/provisioning/updates` (`updates-and-system.md` 10): what there is. The signed source is not part of this version.
+//! `/1.0/provisioning/updates` (`updates-and-system.md` 10, 13-15, 17): what there is, and what machines load of it. The
+//! signed source is not part of this version.
 
 use crate::{
     App,
-    answer::{Sync, Tagged, etag},
+    answer::{Created, Empty, Sync, Tagged, etag, if_match},
+    body::Lenient,
+    caller::Caller,
     error::ApiError,
+    file,
     params::{Params, PathUuid},
 };
 use axum::{
-    extract::State,
+    Extension,
+    body::Body,
+    extract::{RawPathParams, Request, State},
+    http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use muster_api::provisioning::update::{Update, UpdateFile};
-use muster_engine::services::update;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use muster_api::{
+    envelope::Envelope,
+    provisioning::update::{Changelog, Update, UpdateFile, UpdatePut},
+};
+use muster_engine::{
+    Error,
+    services::update::{self, Listed},
+};
+use std::pin::pin;
 
-const NOT_YET: &str = "this version has no update source yet and takes no uploads";
+const URL: &str = "/1.0/provisioning/updates";
+const NOT_YET: &str = "this version has no update source yet; upload updates instead";
 
-/// All updates, the newest version first; URLs in order of UUID without `recursion=1`.
+fn tag(listed: &Listed) -> String {
+    etag("update", &listed.update.uuid.to_string(), listed.generation)
+}
+
+/// All updates, the newest version first; URLs in order of UUID without `recursion=1`. `channel` is one of the publisher's.
 #[utoipa::path(get, path = "/1.0/provisioning/updates", tag = "updates",
     params(("recursion" = Option<i64>, Query), ("channel" = Option<String>, Query), ("origin" = Option<String>, Query), ("status" = Option<String>, Query)),
-    responses((status = 200, body = Vec<Update>)))]
+    responses((status = 200, body = Vec<Update>), (status = 400)))]
 pub async fn list(State(app): State<App>, params: Params) -> Result<Response, ApiError> {
     let status = params.get("status");
     if !matches!(status, "" | "unknown" | "pending" | "ready") {
         return Err(ApiError::bad_request(format!("status {status:?} must be unknown, pending or ready")));
     }
+    let (channel, origin) = (params.get("channel"), params.get("origin"));
+    let list = update::list(&app.engine).await?;
+    if params.recursion() && [channel, origin, status].iter().all(|text| text.is_empty()) {
+        let body = list.body(|updates| {
+            let updates: Vec<&Update> = updates.iter().map(|listed| &listed.update).collect();
+            // Texts and lists of texts: there is nothing in them that cannot be written.
+            let mut json = serde_json::to_vec(&Envelope::success(updates)).unwrap_or_default();
+            json.push(b'\n');
+            Bytes::from(json)
+        });
+        return Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response());
+    }
     let keep = |want: &str, have: &str| want.is_empty() || want == have;
-    let mut updates = update::list(&app.engine).await?;
-    updates.retain(|u| {
-        let channel = params.get("channel");
-        (channel.is_empty() || u.upstream_channels.iter().any(|c| c == channel))
-            && keep(params.get("origin"), &u.origin)
-            && keep(status, &u.update_status)
+    let kept = list.updates().iter().map(|listed| &listed.update).filter(|update| {
+        (channel.is_empty() || update.upstream_channels.iter().any(|name| name == channel))
+            && keep(origin, &update.origin)
+            && keep(status, &update.update_status)
     });
-    Ok(if params.recursion() {
-        Sync(updates).into_response()
-    } else {
-        updates.sort_by_key(|u| u.uuid);
-        Sync(updates.iter().map(|u| format!("/1.0/provisioning/updates/{}", u.uuid)).collect::<Vec<_>>())
-            .into_response()
-    })
+    let mut kept: Vec<&Update> = kept.collect();
+    if params.recursion() {
+        return Ok(Sync(kept).into_response());
+    }
+    kept.sort_by_key(|update| update.uuid);
+    Ok(Sync(kept.iter().map(|update| format!("{URL}/{}", update.uuid)).collect::<Vec<_>>()).into_response())
 }
 
-/// Not offered by this version.
-#[utoipa::path(post, path = "/1.0/provisioning/updates", tag = "updates", responses((status = 501)))]
-pub async fn upload() -> ApiError {
-    ApiError::not_offered(NOT_YET)
+/// Takes in an update: an uncompressed tar with `update.sjson`, signed, and the files that it lists.
+#[utoipa::path(post, path = "/1.0/provisioning/updates", tag = "updates",
+    request_body(content = Vec<u8>, content_type = "application/x-tar"),
+    responses((status = 201), (status = 400)))]
+pub async fn upload(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Created<()>, ApiError> {
+    let body = request.into_body().into_data_stream().map(|bytes| bytes.map_err(|error| error.to_string()));
+    let uuid = update::upload(&app.engine, &caller.actor(), pin!(body)).await?;
+    Ok(Created(format!("{URL}/{uuid}"), ()))
 }
 
-/// Not offered by this version.
-#[utoipa::path(delete, path = "/1.0/provisioning/updates", tag = "updates", responses((status = 501)))]
-pub async fn cleanup() -> ApiError {
-    ApiError::not_offered(NOT_YET)
+/// Deletes every update, uploaded ones and those in use too.
+#[utoipa::path(delete, path = "/1.0/provisioning/updates", tag = "updates", responses((status = 200)))]
+pub async fn cleanup(State(app): State<App>, Extension(caller): Extension<Caller>) -> Result<Empty, ApiError> {
+    update::delete_all(&app.engine, &caller.actor()).await?;
+    Ok(Empty)
 }
 
 /// Not offered by this version.
@@ -68,14 +107,62 @@ pub async fn no_uuid() -> Result<(), ApiError> {
 #[utoipa::path(get, path = "/1.0/provisioning/updates/{uuid}", tag = "updates",
     params(("uuid" = uuid::Uuid, Path)), responses((status = 200, body = Update), (status = 404)))]
 pub async fn get(State(app): State<App>, PathUuid(uuid): PathUuid) -> Result<Tagged<Update>, ApiError> {
-    let (update, _) = update::get(&app.engine, uuid).await?;
-    let text = serde_json::to_string(&update).unwrap_or_default();
-    Ok(Tagged(etag("update", &text, 0), update))
+    let listed = update::get(&app.engine, uuid).await?;
+    Ok(Tagged(tag(&listed), listed.update))
+}
+
+/// Replaces the channels that offer an update.
+#[utoipa::path(put, path = "/1.0/provisioning/updates/{uuid}", tag = "updates",
+    params(("uuid" = uuid::Uuid, Path)), request_body = UpdatePut,
+    responses((status = 200), (status = 400), (status = 404), (status = 412)))]
+pub async fn assign(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    PathUuid(uuid): PathUuid,
+    headers: HeaderMap,
+    Lenient(put): Lenient<UpdatePut>,
+) -> Result<Empty, ApiError> {
+    let listed = update::get(&app.engine, uuid).await?;
+    if_match(&headers, &tag(&listed))?;
+    update::assign(&app.engine, &caller.actor(), uuid, put.channels, Some(listed.generation)).await?;
+    Ok(Empty)
+}
+
+/// What it changes against the one before it in a channel.
+#[utoipa::path(get, path = "/1.0/provisioning/updates/{uuid}/changelog", tag = "updates",
+    params(("uuid" = uuid::Uuid, Path), ("channel" = Option<String>, Query), ("upstream" = Option<bool>, Query), ("architecture" = Option<String>, Query)),
+    responses((status = 200, body = Changelog), (status = 404)))]
+pub async fn changelog(
+    State(app): State<App>,
+    PathUuid(uuid): PathUuid,
+    params: Params,
+) -> Result<Sync<Changelog>, ApiError> {
+    let channel = Some(params.get("channel").to_owned()).filter(|channel| !channel.is_empty());
+    let upstream = matches!(params.get("upstream"), "1" | "t" | "T" | "TRUE" | "true" | "True");
+    let architecture = params.get("architecture").to_owned();
+    Ok(Sync(update::of_update(&app.engine, uuid, update::Wanted { channel, upstream, architecture }).await?))
 }
 
 /// Its files.
 #[utoipa::path(get, path = "/1.0/provisioning/updates/{uuid}/files", tag = "updates",
     params(("uuid" = uuid::Uuid, Path)), responses((status = 200, body = Vec<UpdateFile>), (status = 404)))]
 pub async fn files(State(app): State<App>, PathUuid(uuid): PathUuid) -> Result<Sync<Vec<UpdateFile>>, ApiError> {
-    Ok(Sync(update::get(&app.engine, uuid).await?.1))
+    Ok(Sync(update::get(&app.engine, uuid).await?.files))
+}
+
+/// One of its files, as it was published: never compressed once more. Takes `Range`, `If-Range` and `If-None-Match`.
+#[utoipa::path(get, path = "/1.0/provisioning/updates/{uuid}/files/{*filename}", tag = "updates",
+    params(("uuid" = uuid::Uuid, Path), ("*filename" = String, Path)),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"), (status = 206), (status = 304), (status = 404), (status = 416)))]
+pub async fn file(
+    State(app): State<App>,
+    PathUuid(uuid): PathUuid,
+    path: RawPathParams,
+    headers: HeaderMap,
+) -> Result<Response<Body>, ApiError> {
+    let name = path.iter().find(|(key, _)| *key == "filename").map_or("", |(_, name)| name).to_owned();
+    let found = update::content(&app.engine, uuid, &name).await?;
+    let size = u64::try_from(found.file.size)
+        .map_err(|_| Error::Internal(format!("the stored size of {name:?} is negative")))?;
+    Ok(file::answer(found.content, size, &found.file.sha256, &found.file.filename, &headers))
 }

@@ -2,7 +2,7 @@
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, Bytes},
     http::{HeaderMap, Request, StatusCode},
 };
 use http_body_util::BodyExt;
@@ -26,7 +26,7 @@ pub struct Bench {
     pub table: Vec<Permission>,
     certificate: Arc<ServerCertificate>,
     pub shutdown: CancellationToken,
-    _directory: TempDir,
+    pub directory: TempDir,
 }
 
 /// Who asks.
@@ -46,7 +46,7 @@ impl Bench {
         let certificate = Arc::new(ServerCertificate::new(&server.certificate_pem, &server.key_pem).unwrap());
         let (router, openapi, table) = build(App::new(engine.clone(), certificate.clone()));
         let shutdown = CancellationToken::new();
-        Self { engine, router, openapi, table, certificate, shutdown, _directory: directory }
+        Self { engine, router, openapi, table, certificate, shutdown, directory }
     }
 
     /// Listens on loopback and works on operations; answers the URL.
@@ -72,6 +72,19 @@ impl Bench {
         path: &str,
         body: impl Into<Body>,
     ) -> (StatusCode, HeaderMap, Value) {
+        let (status, headers, bytes) = self.ask_bytes(who, method, path, &[], body).await;
+        (status, headers, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    /// As [`Self::ask`], with headers of the request, and the answer as it is.
+    pub async fn ask_bytes(
+        &self,
+        who: Who,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> (StatusCode, HeaderMap, Bytes) {
         let peer = match who {
             Who::Unix => Peer::Unix,
             Who::Stranger => {
@@ -79,11 +92,13 @@ impl Bench {
                 Peer::Tcp { address: SocketAddr::from(([127, 0, 0, 1], 1)), leaf: None, fingerprint }
             }
         };
-        let request = Request::builder().method(method).uri(path).extension(peer).body(body.into()).unwrap();
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let mut request = Request::builder().method(method).uri(path).extension(peer);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap();
         let (head, body) = response.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        (head.status, head.headers, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+        (head.status, head.headers, body.collect().await.unwrap().to_bytes())
     }
 
     /// The beginning of an event stream, up to a text in it.

@@ -8,3 +8,5 @@ mod fleet;
 mod hostile;
 mod lists;
 mod permissions;
+mod updates;
+mod updates_hostile;

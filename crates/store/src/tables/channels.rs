@@ -3,7 +3,7 @@
 use crate::db::{Row, Tx};
 use crate::error::Result;
 use crate::params;
-use crate::tables::{Conditions, found};
+use crate::tables::{Conditions, found, updates};
 
 /// An update channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,5 +53,6 @@ pub fn update_description(tx: &mut Tx, name: &str, description: &str, now_us: i6
 
 /// Deletes a channel. A foreign key violation where servers or tokens use it; its updates are merely taken out of it.
 pub fn delete(tx: &mut Tx, name: &str) -> Result<()> {
-    found(tx.execute("DELETE FROM channels WHERE name = $1", params![name])?)
+    found(tx.execute("DELETE FROM channels WHERE name = $1", params![name])?)?;
+    updates::count_change(tx)
 }

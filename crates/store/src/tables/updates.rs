@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::db::{Row, Tx};
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::params;
 use crate::tables::{Conditions, found};
 
@@ -96,6 +96,17 @@ pub fn get(tx: &mut Tx, uuid: &str) -> Result<Option<Update>> {
     Ok(Some(update))
 }
 
+/// Counts the changes of updates and of the channels that offer them: a list that was read at the same count is still good.
+pub fn changes(tx: &mut Tx) -> Result<i64> {
+    let sql = "SELECT count FROM table_changes WHERE name = 'updates'";
+    tx.query_opt(sql, &[], |row| row.int(0))?.ok_or(StoreError::NotFound)
+}
+
+/// Counts a change; every function here that makes one does. For statements that go past this module.
+pub fn count_change(tx: &mut Tx) -> Result<()> {
+    found(tx.execute("UPDATE table_changes SET count = count + 1 WHERE name = 'updates'", &[])?)
+}
+
 /// Adds an update, or replaces the one with its UUID; its channels stay.
 pub fn upsert(tx: &mut Tx, update: &Update) -> Result<()> {
     let sql = format!(
@@ -118,20 +129,70 @@ pub fn upsert(tx: &mut Tx, update: &Update) -> Result<()> {
         update.last_updated,
     ];
     tx.execute(&sql, values)?;
-    Ok(())
+    count_change(tx)
 }
 
-/// Replaces the channels that offer an update.
-pub fn set_channels(tx: &mut Tx, uuid: &str, channels: &[String]) -> Result<()> {
+/// Replaces the channels that offer an update. A foreign key violation for a channel that does not exist.
+pub fn set_channels(tx: &mut Tx, uuid: &str, channels: &[String], now_us: i64) -> Result<()> {
+    found(tx.execute("UPDATE updates SET last_updated = $2 WHERE uuid = $1", params![uuid, now_us])?)?;
     tx.execute("DELETE FROM channels_updates WHERE update_uuid = $1", params![uuid])?;
     for channel in channels {
         let sql = "INSERT INTO channels_updates (channel, update_uuid) VALUES ($1, $2) ON CONFLICT DO NOTHING";
         tx.execute(sql, params![channel, uuid])?;
     }
-    Ok(())
+    count_change(tx)
+}
+
+/// Whether a channel offers any update.
+pub fn offered_by(tx: &mut Tx, channel: &str) -> Result<bool> {
+    let sql = "SELECT 1 FROM channels_updates WHERE channel = $1 LIMIT 1";
+    Ok(tx.query_opt(sql, params![channel], |row| row.int(0))?.is_some())
 }
 
 /// Deletes an update.
 pub fn delete(tx: &mut Tx, uuid: &str) -> Result<()> {
-    found(tx.execute("DELETE FROM updates WHERE uuid = $1", params![uuid])?)
+    found(tx.execute("DELETE FROM updates WHERE uuid = $1", params![uuid])?)?;
+    count_change(tx)
+}
+
+/// Deletes all updates; answers how many there were.
+pub fn delete_all(tx: &mut Tx) -> Result<u64> {
+    let deleted = tx.execute("DELETE FROM updates", &[])?;
+    count_change(tx)?;
+    Ok(deleted)
+}
+
+/// The lists of files of all updates, each as JSON: what has to be kept.
+pub fn file_lists(tx: &mut Tx) -> Result<Vec<String>> {
+    tx.query("SELECT files FROM updates", &[], |row| row.text(0))
+}
+
+/// What one image of an update is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// Architecture of the image.
+    pub architecture: String,
+    /// Component, as changelogs name it.
+    pub component: String,
+    /// Packages and artifacts with their versions, as JSON.
+    pub items: String,
+}
+
+/// Keeps manifests of an update; of those that are there already the new ones count.
+pub fn put_manifests(tx: &mut Tx, uuid: &str, manifests: &[Manifest]) -> Result<()> {
+    for Manifest { architecture, component, items } in manifests {
+        let sql = "INSERT INTO update_manifests (update_uuid, architecture, component, items) VALUES ($1, $2, $3, $4) \
+                   ON CONFLICT (update_uuid, architecture, component) DO UPDATE SET items = excluded.items";
+        tx.execute(sql, params![uuid, architecture, component, items])?;
+    }
+    Ok(())
+}
+
+/// The manifests of an update for one architecture, by component.
+pub fn manifests(tx: &mut Tx, uuid: &str, architecture: &str) -> Result<Vec<Manifest>> {
+    let sql = "SELECT architecture, component, items FROM update_manifests \
+               WHERE update_uuid = $1 AND architecture = $2 ORDER BY component";
+    tx.query(sql, params![uuid, architecture], |row| {
+        Ok(Manifest { architecture: row.text(0)?, component: row.text(1)?, items: row.text(2)? })
+    })
 }

@@ -1,0 +1,239 @@
+//! Files of updates, kept by content: `files/<sha256>`. Two updates that share a file share its bytes.
+//!
+//! A file is written to `parts/` first, synced, and its size and SHA-256 compared; then it is renamed, so that what has a
+//! name in `files/` is whole. A part is locked by who writes it: after a crash nobody holds the lock, and the next start
+//! removes it. Between the rename and the row that names the file, and while files without a row are removed, the lock
+//! of the directory is held, shared by those who publish, alone by those who remove. So several daemons may share the
+//! directory.
+
+use sha2::{Digest, Sha256};
+use std::collections::HashSet;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Why a file cannot be stored or found.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} {}: {cause}", path.display())]
+pub struct FileError {
+    what: &'static str,
+    path: PathBuf,
+    /// What the system said.
+    #[source]
+    pub cause: io::Error,
+}
+
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
+    let path = path.to_owned();
+    move |cause| FileError { what, path, cause }
+}
+
+/// Bytes of a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that we may still write.
+    pub available: u64,
+    /// Bytes in all.
+    pub total: u64,
+}
+
+/// Files by content, in a directory of their own.
+#[derive(Debug)]
+pub struct Files {
+    files: PathBuf,
+    parts: PathBuf,
+    lock: PathBuf,
+    next: AtomicU64,
+}
+
+impl Files {
+    /// In this directory, which is made where it is missing. Blocks.
+    ///
+    /// # Errors
+    /// Directories that cannot be made.
+    pub fn open(directory: &Path) -> Result<Self, FileError> {
+        let (files, parts) = (directory.join("files"), directory.join("parts"));
+        for path in [&files, &parts] {
+            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make", path))?;
+        }
+        Ok(Self { files, parts, lock: directory.join("lock"), next: AtomicU64::new(0) })
+    }
+
+    fn path(&self, sha256: &str) -> PathBuf {
+        self.files.join(sha256)
+    }
+
+    fn locked(&self, alone: bool) -> Result<File, FileError> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&self.lock);
+        let file = file.map_err(failed("open", &self.lock))?;
+        if alone { file.lock() } else { file.lock_shared() }.map_err(failed("lock", &self.lock))?;
+        Ok(file)
+    }
+
+    /// Begins a file that is not visible yet. Blocks.
+    ///
+    /// # Errors
+    /// A file that cannot be made.
+    pub fn part(&self) -> Result<Part, FileError> {
+        // Who clears parts away must not find one that is not locked yet.
+        let _lock = self.locked(false)?;
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let path = self.parts.join(format!("{}-{}", uuid::Uuid::new_v4(), number));
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
+        let file = file.map_err(failed("make", &path))?;
+        file.lock().map_err(failed("lock", &path))?;
+        Ok(Part { file, path, hash: Sha256::new(), size: 0 })
+    }
+
+    /// Holds off the removal of files that no update names, until the answer is dropped: whoever makes files visible
+    /// holds it until the row that names them is committed. Blocks.
+    ///
+    /// # Errors
+    /// A lock that cannot be had.
+    pub fn publishing(&self) -> Result<Publishing, FileError> {
+        Ok(Publishing { _lock: self.locked(false)?, files: self.files.clone() })
+    }
+
+    /// Opens a stored file. Blocks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] as the cause when it is not there.
+    pub fn get(&self, sha256: &str) -> Result<File, FileError> {
+        let path = self.path(sha256);
+        File::open(&path).map_err(failed("open", &path))
+    }
+
+    /// Whether a file is there in full. Blocks.
+    pub fn has(&self, sha256: &str, size: u64) -> bool {
+        fs::metadata(self.path(sha256)).is_ok_and(|found| found.is_file() && found.len() == size)
+    }
+
+    /// Removes parts that nobody writes any more, and files whose name is not among `named`, which is asked once nobody
+    /// can publish; answers how many files and parts went. Blocks.
+    ///
+    /// # Errors
+    /// Of `named`, or of the directory.
+    pub fn sweep<E: From<FileError>>(&self, named: impl FnOnce() -> Result<HashSet<String>, E>) -> Result<usize, E> {
+        let _lock = self.locked(true)?;
+        let mut removed = 0;
+        for path in entries(&self.parts)? {
+            let Ok(file) = File::open(&path) else { continue };
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) => {}
+                Ok(()) => removed += usize::from(remove(&path)?),
+                Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error).into()),
+            }
+        }
+        let named = named()?;
+        for path in entries(&self.files)? {
+            let kept = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| named.contains(name));
+            if !kept {
+                removed += usize::from(remove(&path)?);
+            }
+        }
+        Ok(removed)
+    }
+
+    /// What is left of the file system.
+    ///
+    /// # Errors
+    /// A file system that does not tell.
+    pub fn space(&self) -> Result<Space, FileError> {
+        let told = rustix::fs::statvfs(&self.files)
+            .map_err(|e| failed("look at the file system of", &self.files)(e.into()))?;
+        Ok(Space {
+            available: told.f_bavail.saturating_mul(told.f_frsize),
+            total: told.f_blocks.saturating_mul(told.f_frsize),
+        })
+    }
+}
+
+fn entries(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let read = || fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>();
+    read().map_err(failed("list", directory))
+}
+
+fn remove(path: &Path) -> Result<bool, FileError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed("remove", path)(error)),
+    }
+}
+
+/// A file that is being written, or waits to be published; it goes when it is dropped.
+#[derive(Debug)]
+pub struct Part {
+    file: File,
+    path: PathBuf,
+    hash: Sha256,
+    size: u64,
+}
+
+impl Part {
+    /// Makes what was written durable; answers its size and SHA-256 in lower-case hex. Blocks.
+    ///
+    /// # Errors
+    /// A disk that does not take it.
+    pub fn finish(&mut self) -> Result<(u64, String), FileError> {
+        self.file.sync_all().map_err(failed("write", &self.path))?;
+        Ok((self.size, hex::encode(std::mem::take(&mut self.hash).finalize())))
+    }
+
+    /// To read what was written, from the beginning. Blocks.
+    ///
+    /// # Errors
+    /// A file that cannot be opened.
+    pub fn read(&self) -> Result<File, FileError> {
+        File::open(&self.path).map_err(failed("open", &self.path))
+    }
+}
+
+impl Write for Part {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // What was published has another name already. What cannot be removed now is at the next sweep.
+        drop(fs::remove_file(&self.path));
+    }
+}
+
+/// Files are being made visible; see [`Files::publishing`].
+#[derive(Debug)]
+pub struct Publishing {
+    _lock: File,
+    files: PathBuf,
+}
+
+impl Publishing {
+    /// Makes parts visible, each under its SHA-256, and the names durable. A file that is there already is replaced by
+    /// the same content, so that a damaged one is healed. Blocks.
+    ///
+    /// # Errors
+    /// A directory that does not take them; those that were renamed by then are files without a row.
+    pub fn publish<'a>(&self, parts: impl IntoIterator<Item = (&'a Part, &'a str)>) -> Result<(), FileError> {
+        for (part, sha256) in parts {
+            let target = self.files.join(sha256);
+            fs::rename(&part.path, &target).map_err(failed("rename a part to", &target))?;
+        }
+        let directory = File::open(&self.files).and_then(|directory| directory.sync_all());
+        directory.map_err(failed("sync", &self.files))
+    }
+}
+
+#[cfg(test)]
+#[path = "files_tests.rs"]
+mod tests;
