@@ -52,10 +52,14 @@ pub struct Signer(Authority);
 impl Signer {
     pub async fn trusted_by(bench: &Bench) -> Self {
         let signer = Self::unknown();
-        let settings = json!({"source": "", "signature_verification_root_ca": signer.0.root_pem()}).to_string();
+        signer.trust(bench).await;
+        signer
+    }
+
+    async fn trust(&self, bench: &Bench) {
+        let settings = json!({"source": "", "signature_verification_root_ca": self.0.root_pem()}).to_string();
         let (status, answer) = bench.ask(Who::Unix, "PUT", "/1.0/system/updates", settings).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
-        signer
     }
 
     pub fn unknown() -> Self {
@@ -385,6 +389,7 @@ fn a_second_daemon_lists_what_the_first_one_took_in() {
             "{answer}"
         );
         // Uploaded there too, it is there too.
+        signer.trust(&second).await;
         upload(&second, signer.tar(&package("1", &[]))).await;
         let (status, _, _) = second.ask_bytes(Who::Stranger, "GET", &file, &[], Body::empty()).await;
         assert_eq!(status, StatusCode::OK);
