@@ -43,7 +43,7 @@ fn one_content_is_stored_once_and_read_back() {
     let (first, again) = (put(&files, b"content"), put(&files, b"content"));
     assert_eq!(first, again);
     assert_eq!(first, hex::encode(Sha256::digest(b"content")));
-    assert_eq!(names(&files), [first.clone()]);
+    assert_eq!(names(&files), std::slice::from_ref(&first));
     let mut text = String::new();
     files.get(&first).unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(text, "content");

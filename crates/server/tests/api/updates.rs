@@ -52,10 +52,14 @@ pub struct Signer(Authority);
 impl Signer {
     pub async fn trusted_by(bench: &Bench) -> Self {
         let signer = Self::unknown();
-        let settings = json!({"source": "", "signature_verification_root_ca": signer.0.root_pem()}).to_string();
+        signer.trust(bench).await;
+        signer
+    }
+
+    async fn trust(&self, bench: &Bench) {
+        let settings = json!({"source": "", "signature_verification_root_ca": self.0.root_pem()}).to_string();
         let (status, answer) = bench.ask(Who::Unix, "PUT", "/1.0/system/updates", settings).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
-        signer
     }
 
     pub fn unknown() -> Self {
@@ -217,7 +221,7 @@ fn channels_are_assigned_by_name_and_by_who_saw_the_newest_state() {
             .unwrap()
             .iter()
             .filter(|entry| entry["action"] == "update.assign")
-            .map(|entry| (entry["from_state"].as_str().unwrap(), entry["to_state"].as_str().unwrap()))
+            .map(|entry| (entry["from"].as_str().unwrap(), entry["to"].as_str().unwrap()))
             .collect();
         assert_eq!(told, [("stable", "testing, stable"), ("stable, testing", "")]);
     });
@@ -385,6 +389,7 @@ fn a_second_daemon_lists_what_the_first_one_took_in() {
             "{answer}"
         );
         // Uploaded there too, it is there too.
+        signer.trust(&second).await;
         upload(&second, signer.tar(&package("1", &[]))).await;
         let (status, _, _) = second.ask_bytes(Who::Stranger, "GET", &file, &[], Body::empty()).await;
         assert_eq!(status, StatusCode::OK);
