@@ -51,6 +51,10 @@ const WHOLE: &[&str] = &[""];
 const MASKED: &str = "recovery keys are masked; reading one is a call of its own";
 const MASKED_FIELDS: &[&str] = &["body.metadata.os_data.security", "body.metadata.0.os_data.security"];
 
+/// The peer answers some refusals as if it had failed itself.
+const STATUS: &[&str] = &["status", "body.error_code"];
+const SENDER: &str = "the sender's mistake: 400";
+
 const NAMED: &[Named] = &[
     Named {
         scenario: "registration",
@@ -149,17 +153,21 @@ const NAMED: &[Named] = &[
         reason: "the 502 says why",
     },
     Named { scenario: "real_member", step: "ready", fields: MASKED_FIELDS, reason: MASKED },
+    Named { scenario: "updates_upload", step: "upload before our CA is trusted", fields: STATUS, reason: SENDER },
+    Named { scenario: "updates_upload", step: "upload the same again", fields: STATUS, reason: SENDER },
+    Named { scenario: "updates_upload", step: "upload, empty body", fields: STATUS, reason: SENDER },
+    Named { scenario: "updates_upload", step: "upload, no tar", fields: STATUS, reason: SENDER },
+    Named { scenario: "updates_upload", step: "upload, no update.sjson", fields: STATUS, reason: SENDER },
+    Named { scenario: "updates_upload", step: "upload, unsigned", fields: STATUS, reason: SENDER },
+    Named { scenario: "updates_upload", step: "upload, signed by another CA", fields: STATUS, reason: SENDER },
+    Named { scenario: "updates_upload", step: "upload, signed, no JSON", fields: STATUS, reason: SENDER },
+    Named { scenario: "updates_upload", step: "upload, damaged file", fields: STATUS, reason: SENDER },
+    Named { scenario: "updates_upload", step: "upload, cut off", fields: STATUS, reason: SENDER },
     Named {
         scenario: "updates_upload",
-        step: "upload before our CA is trusted",
-        fields: &["status", "body.error_code"],
-        reason: "an archive that is not signed by whom it has to be is the sender's mistake: 400",
-    },
-    Named {
-        scenario: "updates_upload",
-        step: "upload the same again",
-        fields: &["status", "body.error_code"],
-        reason: "the sender's mistake: 400",
+        step: "upload, good, after it was refused for its severity: accepted as",
+        fields: WHOLE,
+        reason: "a refused upload leaves nothing behind, so the good one is taken",
     },
     Named {
         scenario: "updates_upload",

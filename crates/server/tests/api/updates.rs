@@ -221,7 +221,7 @@ fn channels_are_assigned_by_name_and_by_who_saw_the_newest_state() {
             .unwrap()
             .iter()
             .filter(|entry| entry["action"] == "update.assign")
-            .map(|entry| (entry["from_state"].as_str().unwrap(), entry["to_state"].as_str().unwrap()))
+            .map(|entry| (entry["from"].as_str().unwrap(), entry["to"].as_str().unwrap()))
             .collect();
         assert_eq!(told, [("stable", "testing, stable"), ("stable, testing", "")]);
     });
