@@ -3,11 +3,14 @@
 use crate::{App, caller::Caller, error::ApiError};
 use axum::{
     Router,
+    body::Body,
     extract::{Request, State},
     http::Method,
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
+use futures_util::StreamExt;
+use std::time::Duration;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt};
 
 /// What a caller must bring.
@@ -126,14 +129,32 @@ pub fn methods(item: &utoipa::openapi::PathItem) -> Vec<&'static str> {
     .collect()
 }
 
+/// How much of a refused body is read, and for how long.
+const DRAIN_BYTES: usize = 1 << 20;
+const DRAIN_WITHIN: Duration = Duration::from_secs(1);
+
 async fn check(State((app, access)): State<(App, Access)>, mut request: Request, next: Next) -> Response {
     let caller = Caller::of(&app, request.extensions());
     // What is open is so to GET only, as in the reference: a HEAD without trust is refused.
     let closed = matches!(access, Access::Entitled(_))
         || request.method() == Method::HEAD && request.uri().path().starts_with("/1.0");
     if closed && !caller.trusted() {
+        drain(request.into_body()).await;
         return ApiError::unauthorized().into_response();
     }
     request.extensions_mut().insert(caller);
     next.run(request).await
+}
+
+/// Reads a little of what a refused caller sends: closing a connection with unread data on it loses the answer.
+async fn drain(body: Body) {
+    let read = async {
+        let (mut left, mut body) = (DRAIN_BYTES, body.into_data_stream());
+        while let Some(Ok(chunk)) = body.next().await
+            && left > chunk.len()
+        {
+            left -= chunk.len();
+        }
+    };
+    tokio::time::timeout(DRAIN_WITHIN, read).await.ok();
 }
