@@ -49,6 +49,7 @@ struct Inner {
     key_progress: services::site_key::Progress,
     directory: PathBuf,
     lease: Duration,
+    poll_within: Duration,
     connections: poll::Connections,
     prepared: services::image::PreparedImages,
     files: updates::files::Files,
@@ -81,6 +82,7 @@ impl Engine {
             key_progress: services::site_key::Progress::default(),
             directory,
             lease: LEASE,
+            poll_within: Duration::MAX,
             connections: poll::Connections::default(),
             prepared: services::image::PreparedImages::default(),
             files,
@@ -98,6 +100,20 @@ impl Engine {
             inner.lease = lease;
         }
         self
+    }
+
+    /// Polls every server at least this often. To be called before the engine is shared.
+    #[must_use]
+    pub fn with_poll_within(mut self, longest: Duration) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.poll_within = longest;
+        }
+        self
+    }
+
+    /// Longest time between two polls of a server.
+    pub(crate) fn poll_within(&self) -> Duration {
+        self.0.poll_within
     }
 
     /// How long a process that died keeps others from its work.

@@ -27,6 +27,9 @@ pub struct Options {
     /// Seconds for which a daemon that died keeps others from its work.
     #[arg(long, env = "MUSTER_LEASE", hide = true, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub lease: u32,
+    /// Longest time between two polls of a server, in seconds; their own rhythm where that is shorter.
+    #[arg(long, env = "MUSTER_POLL_WITHIN", hide = true, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub poll_within: Option<u32>,
     /// Accepted for compatibility: the log goes to standard error.
     #[arg(long)]
     pub logfile: Option<String>,

@@ -36,13 +36,14 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
     directory(socket.parent().unwrap_or(Path::new(".")))?;
     let (location, key_file) = (options.location(&var), options.key_file(&var));
     let lease = Duration::from_secs(options.lease.into());
+    let poll_within = options.poll_within.map_or(Duration::MAX, |seconds| Duration::from_secs(seconds.into()));
     let engine = tokio::task::spawn_blocking(move || -> Result<Engine> {
         let keys = match KeyRing::from_env()? {
             Some(keys) => keys,
             None => KeyRing::load_or_create(&key_file).context("cannot load the key that seals secrets")?,
         };
         let store = Store::open(&location, keys).context("cannot open the database")?;
-        Ok(Engine::start(store, Clock::system(), var)?.with_lease(lease))
+        Ok(Engine::start(store, Clock::system(), var)?.with_lease(lease).with_poll_within(poll_within))
     })
     .await??;
 

@@ -71,16 +71,17 @@ pub async fn run(engine: Engine, shutdown: CancellationToken) {
                 continue;
             }
         };
+        let longest = i64::try_from(engine.poll_within().as_micros()).unwrap_or(i64::MAX);
         let present: HashSet<&str> = keys.iter().map(|k| k.id.as_str()).collect();
         polled.retain(|id, _| present.contains(id.as_str()));
         for key in &keys {
-            let mut known = *polled.entry(key.id.clone()).or_insert_with(|| first_sight(key, now));
+            let mut known = *polled.entry(key.id.clone()).or_insert_with(|| first_sight(key, longest, now));
             if known.pending && key.status != "pending" {
                 // A fleet that registers at once must not stay in step.
-                known = Polled { full_at: known.full_at, ..first_sight(key, now) };
+                known = Polled { full_at: known.full_at, ..first_sight(key, longest, now) };
                 polled.insert(key.id.clone(), known);
             }
-            let Some(full) = due(key, known, now) else { continue };
+            let Some(full) = due(key, known, longest, now) else { continue };
             if !running.lock().unwrap_or_else(PoisonError::into_inner).insert(key.id.clone()) {
                 continue;
             }
@@ -118,8 +119,8 @@ async fn lease(engine: &Engine, owner: &str, now: i64) -> Result<Option<Duration
 
 /// A server not polled by this process yet: somewhere in its rhythm, so that a fleet is asked evenly. A pending one is polled
 /// by the operation of its registration first.
-fn first_sight(key: &servers::ServerKey, now: i64) -> Polled {
-    let Some(interval) = interval(key, now) else { return Polled { at: now, full_at: now, pending: false } };
+fn first_sight(key: &servers::ServerKey, longest: i64, now: i64) -> Polled {
+    let Some(interval) = interval(key, longest, now) else { return Polled { at: now, full_at: now, pending: false } };
     if key.status == "pending" {
         return Polled { at: now, full_at: 0, pending: true };
     }
@@ -128,17 +129,19 @@ fn first_sight(key: &servers::ServerKey, now: i64) -> Polled {
 }
 
 /// Whether a server is due, and then whether everything is collected.
-fn due(key: &servers::ServerKey, polled: Polled, now: i64) -> Option<bool> {
-    (now - polled.at >= interval(key, now)?).then(|| key.status == "pending" || now - polled.full_at >= FULL_US)
+fn due(key: &servers::ServerKey, polled: Polled, longest: i64, now: i64) -> Option<bool> {
+    (now - polled.at >= interval(key, longest, now)?)
+        .then(|| key.status == "pending" || now - polled.full_at >= FULL_US)
 }
 
-fn interval(key: &servers::ServerKey, now: i64) -> Option<i64> {
+/// Time between two polls, at most `longest`; both in microseconds. None for one that is not polled.
+fn interval(key: &servers::ServerKey, longest: i64, now: i64) -> Option<i64> {
     let since = tracking::timestamp(key.last_status_updated);
     let (status, detail) = (key.status.parse().unwrap_or_default(), key.status_detail.parse().unwrap_or_default());
     let mut enrolment = Enrolment::new(status, detail, since);
     enrolment.failures = u32::try_from(key.failures).unwrap_or(u32::MAX);
     let interval = poll_interval(&enrolment, Time::from_micros(now).0)?;
-    Some(i64::try_from(interval.as_micros()).unwrap_or(i64::MAX))
+    Some(i64::try_from(interval.as_micros()).unwrap_or(i64::MAX).min(longest))
 }
 
 fn hash(id: &str) -> u64 {

@@ -82,6 +82,20 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it; answers also how long it took until it answered its first request.
     pub async fn start(program: &Path, folder: &Folder, background: bool) -> Result<(Self, Duration)> {
+        Self::launch(program, folder, background, None).await
+    }
+
+    /// Starts one that polls every server within this time, instead of each five minutes.
+    pub async fn start_polling(program: &Path, folder: &Folder, within: Duration) -> Result<Self> {
+        Ok(Self::launch(program, folder, true, Some(within)).await?.0)
+    }
+
+    async fn launch(
+        program: &Path,
+        folder: &Folder,
+        background: bool,
+        poll_within: Option<Duration>,
+    ) -> Result<(Self, Duration)> {
         let socket = folder.file("unix.socket");
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
@@ -93,6 +107,9 @@ impl Daemon {
         command.env("OPERATIONS_CENTER_DIR", folder.file("")).env("OPERATIONS_CENTER_SOURCE_POLL_SKIP_FIRST", "true");
         if !background {
             command.env("OPERATIONS_CENTER_DISABLE_BACKGROUND_TASKS", "true");
+        }
+        if let Some(within) = poll_within {
+            command.env("MUSTER_POLL_WITHIN", within.as_secs().to_string());
         }
         let log = std::fs::File::create(folder.file("musterd.log"))?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);

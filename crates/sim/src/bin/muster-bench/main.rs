@@ -39,9 +39,13 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', default_values_t = [1000, 3000])]
     watch: Vec<usize>,
 
-    /// How long plain rounds are watched, in seconds
-    #[arg(long, default_value_t = 25)]
+    /// How long a plain round takes, in seconds
+    #[arg(long, default_value_t = 15)]
     window: u64,
+
+    /// Leave out starts, registrations and lists
+    #[arg(long)]
+    only_watch: bool,
 }
 
 fn main() -> ExitCode {
@@ -85,9 +89,11 @@ async fn run(arguments: Arguments) -> Result<()> {
     let busy = || std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     println!("{cores} cores, load before: {}", busy());
-    start(&program).await?;
-    register::run(&program).await?;
-    let mut listed = false;
+    if !arguments.only_watch {
+        start(&program).await?;
+        register::run(&program).await?;
+    }
+    let mut listed = arguments.only_watch;
     for count in arguments.watch {
         let folder = Folder::new()?;
         let daemon = watch::run(&program, &folder, count, Duration::from_secs(arguments.window)).await?;
