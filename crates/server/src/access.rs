@@ -89,7 +89,7 @@ impl Routes {
     pub fn add(mut self, access: Access, routes: UtoipaMethodRouter<App>) -> Self {
         for (path, item) in &routes.1.paths {
             for method in methods(item) {
-                self.table.push(Permission { path: path.clone(), method: method.into(), access });
+                self.table.push(Permission { path: documented(path), method: method.into(), access });
             }
         }
         let layer = from_fn_with_state((self.app.clone(), access), check);
@@ -108,11 +108,18 @@ impl Routes {
 
     /// The router, its document and the permission table.
     pub fn finish(self) -> (Router<App>, utoipa::openapi::OpenApi, Vec<Permission>) {
-        let (router, openapi) = self.router.split_for_parts();
+        let (router, mut openapi) = self.router.split_for_parts();
+        let paths = std::mem::take(&mut openapi.paths.paths);
+        openapi.paths.paths = paths.into_iter().map(|(path, item)| (documented(&path), item)).collect();
         let mut table = self.table;
         table.sort();
         (router, openapi, table)
     }
+}
+
+/// A path as the document writes it: there, a rest of several segments is a parameter like any other.
+fn documented(path: &str) -> String {
+    path.replace("{*", "{")
 }
 
 /// The methods that a path item documents.

@@ -87,7 +87,8 @@ impl ArchiveError {
     pub(super) fn read(error: io::Error, at: &str) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<BrokenOff>()) {
             Some(broken) => Self::BrokenOff(broken.clone()),
-            None => Self::NoTar(format!("at {at}: {error}")),
+            // Its text may quote the bytes that it could not read.
+            None => Self::NoTar(format!("at {at}: {}", shown(error.to_string().as_bytes()))),
         }
     }
 

@@ -152,7 +152,7 @@ pub async fn files(State(app): State<App>, PathUuid(uuid): PathUuid) -> Result<S
 
 /// One of its files, as it was published: never compressed once more. Takes `Range`, `If-Range` and `If-None-Match`.
 #[utoipa::path(get, path = "/1.0/provisioning/updates/{uuid}/files/{*filename}", tag = "updates",
-    params(("uuid" = uuid::Uuid, Path), ("*filename" = String, Path)),
+    params(("uuid" = uuid::Uuid, Path), ("filename" = String, Path)),
     responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"), (status = 206), (status = 304), (status = 404), (status = 416)))]
 pub async fn file(
     State(app): State<App>,

@@ -14,7 +14,7 @@ const OPEN: &[&str] = &[
     "GET /1.0/provisioning/updates/{uuid}",
     "GET /1.0/provisioning/updates/{uuid}/changelog",
     "GET /1.0/provisioning/updates/{uuid}/files",
-    "GET /1.0/provisioning/updates/{uuid}/files/{*filename}",
+    "GET /1.0/provisioning/updates/{uuid}/files/{filename}",
     "GET /oidc/callback",
     "GET /oidc/login",
     "GET /oidc/logout",

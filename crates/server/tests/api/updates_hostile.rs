@@ -47,7 +47,7 @@ async fn refused(bench: &Bench, body: impl Into<Body>, says: &[&str]) {
     for says in says {
         assert!(text.contains(says), "{says:?} is not in {text:?}");
     }
-    assert!(text.len() < 1000, "{text}");
+    assert!(text.len() < 1000 && !text.contains(char::is_control), "{text:?}");
     assert_eq!(stored(bench), [""; 0], "{says:?}");
     assert_eq!(get(bench, URL).await, json!([]), "{says:?}");
 }
@@ -228,6 +228,7 @@ fn an_archive_that_is_cut_off_anywhere_is_refused() {
         assert!(answer["error"].as_str().unwrap().contains("broke off"), "{answer}");
         assert_eq!(stored(&bench), [""; 0]);
         refused(&bench, "hello ".repeat(2000), &["Invalid archive"]).await;
+        refused(&bench, vec![0xa5; 4096], &["Invalid archive", "at its beginning"]).await;
         refused(&bench, vec![0; 1 << 20], &["has no update.sjson"]).await;
         upload(&bench, tar).await;
     });
