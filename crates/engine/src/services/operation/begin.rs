@@ -41,6 +41,7 @@ use muster_store::{
     },
 };
 use serde_json::Value;
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// What is to be started on a server.
@@ -82,12 +83,19 @@ pub async fn start(engine: &Engine, actor: &Actor, server: &str, request: Reques
 /// The work that a registration leaves: its first poll. Answers its id.
 pub(crate) fn register(tx: &mut Tx<'_>, row: &ServerRow, actor: &str, now: Time) -> Result<String, StoreError> {
     let about = About { server: &row.id, name: &row.name, machine: &row.machine_id };
-    attach(tx, about, Wish::Register, Plan::Register(Register::new(now.0)), actor, now)
+    let filter = Filter { machine_id: Some(row.machine_id.clone()), ..unfinished(&Wish::Register) };
+    let earlier = operations::list(tx, &filter, i64::MAX)?;
+    attach(tx, about, Wish::Register, Plan::Register(Register::new(now.0)), earlier, actor, now)
 }
 
 /// Has every registered server told where the center is and which certificate it has (`servers.md` 12.7).
 /// Answers the ids.
 pub(crate) fn configure_provider(tx: &mut Tx<'_>, actor: &Actor, now: Time) -> Result<Vec<String>, StoreError> {
+    // All at once: there may be thousands of servers.
+    let mut earlier: HashMap<Option<String>, Vec<Operation>> = HashMap::new();
+    for operation in operations::list(tx, &unfinished(&Wish::Provider), i64::MAX)? {
+        earlier.entry(operation.machine_id.clone()).or_default().push(operation);
+    }
     let mut ids = Vec::new();
     for key in servers::keys(tx, &servers::Filter::default(), i64::MAX)? {
         let center = ServerType::OperationsCenter.as_str() == key.server_type;
@@ -96,9 +104,14 @@ pub(crate) fn configure_provider(tx: &mut Tx<'_>, actor: &Actor, now: Time) -> R
         }
         let about = About { server: &key.id, name: &key.name, machine: &key.machine_id };
         let plan = Plan::Provider(PushProvider::new(now.0));
-        ids.push(attach(tx, about, Wish::Provider, plan, &actor.0, now)?);
+        let earlier = earlier.remove(&Some(key.machine_id.clone())).unwrap_or_default();
+        ids.push(attach(tx, about, Wish::Provider, plan, earlier, &actor.0, now)?);
     }
     Ok(ids)
+}
+
+fn unfinished(wish: &Wish) -> Filter {
+    Filter { kind: Some(wish.kind().to_owned()), unfinished: true, ..Filter::default() }
 }
 
 /// What an operation is about.
@@ -109,24 +122,20 @@ struct About<'a> {
 }
 
 /// Adds an operation that follows from the change being written, whose audit entry tells who asked for it. One that an
-/// earlier change left begins anew: whoever works on it finds its save refused.
+/// earlier change left begins anew: whoever works on it finds its save refused. `earlier`: the unfinished operations of this
+/// kind on this machine.
 fn attach(
     tx: &mut Tx<'_>,
     about: About<'_>,
     wish: Wish,
     plan: Plan,
+    earlier: Vec<Operation>,
     actor: &str,
     now: Time,
 ) -> Result<String, StoreError> {
     let id = Uuid::now_v7().to_string();
-    let filter = Filter {
-        machine_id: Some(about.machine.to_owned()),
-        kind: Some(wish.kind().to_owned()),
-        unfinished: true,
-        ..Filter::default()
-    };
     let begun = Begun { plan, mark: None, documents: None };
-    for mut older in operations::list(tx, &filter, i64::MAX)? {
+    for mut older in earlier {
         let params: Option<Params> = serde_json::from_str(&older.params).ok();
         if params.is_some_and(|params| params.server == about.server) {
             fill(&mut older, &begun, now)?;
