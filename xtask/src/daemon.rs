@@ -30,8 +30,8 @@ pub fn log(dir: &Path) -> PathBuf {
 
 /// Starts a daemon that keeps everything in `dir`, which exists, and waits until it answers on its socket.
 ///
-/// With `background` off nothing moves by itself: no polling, no fetching. The first fetch from the update source
-/// is left out in any case, so that nothing leaves this machine.
+/// With `background` off nothing moves by itself: no polling, no fetching. Otherwise it begins without an update source,
+/// so that nothing leaves this machine.
 pub fn start(dir: &Path, background: bool) -> Result<Child> {
     let socket = socket(dir);
     if socket.as_os_str().len() > SOCKET_PATH_MAX {
@@ -45,10 +45,11 @@ pub fn start(dir: &Path, background: bool) -> Result<Child> {
             command.env_remove(name);
         }
     }
-    command.env("OPERATIONS_CENTER_DIR", dir).env("OPERATIONS_CENTER_SOURCE_POLL_SKIP_FIRST", "true");
-    if !background {
-        command.env("OPERATIONS_CENTER_DISABLE_BACKGROUND_TASKS", "true");
-    }
+    command.env("OPERATIONS_CENTER_DIR", dir);
+    match background {
+        true => command.env("MUSTER_UPDATES_SOURCE", ""),
+        false => command.env("OPERATIONS_CENTER_DISABLE_BACKGROUND_TASKS", "true"),
+    };
     let mut child = process::start(&mut command, &log(dir))?;
     let end = Instant::now() + START;
     while UnixStream::connect(&socket).is_err() {

@@ -1,4 +1,5 @@
-//! `cargo xtask demo`: a daemon with a simulated fleet, on this machine alone, gone without a trace afterwards.
+//! `cargo xtask demo`: a daemon with a simulated fleet and an update source, on this machine alone, gone without a trace
+//! afterwards.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -8,9 +9,9 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::process::{self, Guard, Interrupt, PAUSE};
-use crate::{daemon, http, places};
+use crate::{daemon, http, places, source};
 
-/// How long `--check` waits, first for the whole fleet and then for the rebooted server.
+/// How long `--check` waits, first for the whole fleet and then for each step of a server.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often the fleet is asked for.
@@ -50,9 +51,10 @@ fn fresh_folder() -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// A running demo. The fields end in this order: first the fleet, then the daemon.
+/// A running demo. The fields end in this order: first the fleet, then the source and the daemon.
 struct Demo {
     fleet: Guard,
+    source: Guard,
     daemon: Guard,
     dir: PathBuf,
     url: String,
@@ -63,17 +65,19 @@ impl Demo {
         let child = daemon::start(&dir, true)?;
         let daemon = Guard::new("musterd", child, daemon::log(&dir));
         let access = daemon::open(&dir)?;
+        let source = source::start(&dir)?;
         let token = token(&dir, count)?;
         let mut sim = Command::new(places::binaries()?.join("muster-sim"));
         sim.args(["--center", &access.url, "--token", &token, "--count", &count.to_string()]);
         sim.arg("--center-certificate").arg(dir.join("server.crt"));
         let log = dir.join("muster-sim.log");
         let fleet = Guard::new("muster-sim", process::start(&mut sim, &log)?, log);
-        Ok(Self { fleet, daemon, dir, url: access.url })
+        Ok(Self { fleet, source, daemon, dir, url: access.url })
     }
 
     fn alive(&mut self) -> Result<()> {
         self.daemon.check()?;
+        self.source.check()?;
         self.fleet.check()
     }
 
@@ -85,7 +89,14 @@ impl Demo {
         println!("A daemon with a simulated fleet is running: {} (loopback only).\n", self.url);
         println!("Try, in another terminal:\n");
         println!("  export OPERATIONS_CENTER_SOCKET={socket}");
-        for line in ["server list", "server system reboot sim-0001 --watch", "machine list", "server --help"] {
+        for line in [
+            "server list",
+            "server system update sim-0001 --watch",
+            "server system reboot sim-0001 --watch",
+            "update list",
+            "machine list",
+            "server --help",
+        ] {
             println!("  cargo run -q -p muster-cli -- {line}");
         }
         println!("\nor the API itself:\n");
@@ -97,7 +108,7 @@ impl Demo {
         println!("\nLogs: {dir}/musterd.log and muster-sim.log. Ctrl-C ends it; the next demo starts from nothing.");
     }
 
-    /// Proves that the fleet registers and gets ready, and that a server survives a reboot.
+    /// Proves that the fleet registers and gets ready and is due for an update, and that a server is updated to the end.
     fn check(&mut self, count: u32, interrupt: &Interrupt) -> Result<ExitCode> {
         let begin = Instant::now();
         let all = count as usize;
@@ -108,22 +119,48 @@ impl Demo {
         let arrived = begin.elapsed();
 
         let name = fleet.first().context("the fleet is empty")?.name.clone();
+        let due = fleet.iter().filter(|server| server.available == source::OFFERED).count();
+        if due != all {
+            bail!("{due} of {all} servers are due for {}", source::OFFERED);
+        }
         let before = Instant::now();
-        http::ask(&daemon::socket(&self.dir), "POST", &format!("{SERVERS}/{name}/system/:reboot"), None)?;
+        let update = json!({"os": {"trigger_update": true}});
+        self.order(&name, "update", Some(&update))?;
+        self.until(&name, "updated", interrupt, |server| server.next == source::OFFERED && server.ready())?;
+        self.order(&name, "reboot", None)?;
         let mut was_away = false;
-        self.wait(&format!("{name} rebooted and ready again"), interrupt, |fleet| {
-            let Some(server) = fleet.iter().find(|s| s.name == name) else {
-                return (format!("{name} is not listed"), false);
-            };
+        self.until(&name, "rebooted and ready again", interrupt, |server| {
             was_away |= !server.ready();
-            (format!("{name} is {}", server.state()), was_away && server.ready())
+            was_away && server.ready() && server.version == source::OFFERED
         })?;
         println!(
-            "demo: {all} servers ready after {:.1} s; {name} rebooted and ready again after {:.1} s",
+            "demo: {all} servers ready after {:.1} s; {name} updated to {}, rebooted and ready again after {:.1} s",
             arrived.as_secs_f64(),
+            source::OFFERED,
             before.elapsed().as_secs_f64()
         );
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Has a server do something.
+    fn order(&self, name: &str, what: &str, body: Option<&Value>) -> Result<()> {
+        http::ask(&daemon::socket(&self.dir), "POST", &format!("{SERVERS}/{name}/system/:{what}"), body).map(drop)
+    }
+
+    /// Waits until one server is as it should be.
+    fn until(
+        &mut self,
+        name: &str,
+        what: &str,
+        interrupt: &Interrupt,
+        mut done: impl FnMut(&Server) -> bool,
+    ) -> Result<()> {
+        let waited =
+            self.wait(&format!("{name} {what}"), interrupt, |fleet| match fleet.iter().find(|s| s.name == name) {
+                None => (format!("{name} is not listed"), false),
+                Some(server) => (format!("{name} is {}, with {}", server.state(), server.version), done(server)),
+            });
+        waited.map(drop)
     }
 
     /// Looks at the fleet until `done` says so; tells what changed on the way.
@@ -170,6 +207,10 @@ struct Server {
     name: String,
     status: String,
     detail: String,
+    /// Running, waiting for the next boot, and offered.
+    version: String,
+    next: String,
+    available: String,
 }
 
 impl Server {
@@ -186,8 +227,17 @@ fn servers(dir: &Path) -> Result<Vec<Server>> {
     let list = http::ask(&daemon::socket(dir), "GET", &format!("{SERVERS}?recursion=1"), None)?.metadata;
     let text = |server: &Value, key: &str| server[key].as_str().unwrap_or_default().to_owned();
     let all = list.as_array().context("the daemon's list of servers is no list")?;
-    let server =
-        |s| Server { name: text(s, "name"), status: text(s, "server_status"), detail: text(s, "server_status_detail") };
+    let server = |s: &Value| {
+        let os = &s["version_data"]["os"];
+        Server {
+            name: text(s, "name"),
+            status: text(s, "server_status"),
+            detail: text(s, "server_status_detail"),
+            version: text(os, "version"),
+            next: text(os, "version_next"),
+            available: text(os, "available_version"),
+        }
+    };
     Ok(all.iter().map(server).collect())
 }
 

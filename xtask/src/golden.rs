@@ -16,7 +16,7 @@ use crate::testbed::{self, Bed};
 use crate::{daemon, places, process};
 
 /// The scenarios that pass, and that no change may break.
-const SCENARIOS: [&str; 14] = [
+const SCENARIOS: [&str; 15] = [
     "tokens",
     "token_seeds",
     "root_and_auth",
@@ -30,6 +30,7 @@ const SCENARIOS: [&str; 14] = [
     "os_proxy",
     "warnings_and_sql",
     "updates_upload",
+    "updates_source",
     "real_member",
 ];
 
@@ -54,6 +55,9 @@ const MASKED_FIELDS: &[&str] = &["body.metadata.os_data.security", "body.metadat
 /// The peer answers some refusals as if it had failed itself.
 const STATUS: &[&str] = &["status", "body.error_code"];
 const SENDER: &str = "the sender's mistake: 400";
+
+/// Updates that come from a signed source.
+const SOURCE: &str = "updates_source";
 
 const NAMED: &[Named] = &[
     Named {
@@ -188,6 +192,28 @@ const NAMED: &[Named] = &[
         reason: "the first poll's warning is not lost here",
     },
     Named { scenario: "warnings_and_sql", step: "two warnings", fields: &["body.metadata"], reason: "the same" },
+    Named { scenario: SOURCE, step: "source without anything published", fields: STATUS, reason: SENDER },
+    Named { scenario: SOURCE, step: "source signed by somebody else than configured", fields: STATUS, reason: SENDER },
+    Named { scenario: SOURCE, step: "settings, source away", fields: STATUS, reason: SENDER },
+    Named { scenario: SOURCE, step: "settings, source of another path", fields: STATUS, reason: SENDER },
+    Named {
+        scenario: SOURCE,
+        step: "settings, source empty",
+        fields: WHOLE,
+        reason: "a site without network needs no source; the peer cannot take one away",
+    },
+    Named {
+        scenario: SOURCE,
+        step: "warning about it",
+        fields: &["body.metadata"],
+        reason: "a refresh that fails warns whoever started it; reading a server counts no warning",
+    },
+    Named {
+        scenario: SOURCE,
+        step: "refresh of a severity unknown",
+        fields: STATUS,
+        reason: "the source's mistake, not the sender's: 500 as for every other one",
+    },
 ];
 
 /// What the folders of all scenarios of one run lie in.

@@ -13,6 +13,7 @@ mod http;
 mod places;
 mod postgres;
 mod process;
+mod source;
 mod test;
 mod testbed;
 

@@ -141,36 +141,41 @@ pub struct SystemSettings {
 
 /// `/1.0/system/updates`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
 pub struct SystemUpdates {
     /// URL of the update source; empty for none.
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub source: String,
     /// PEM of the root that signs it.
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub signature_verification_root_ca: String,
     /// Which updates to take.
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub filter_expression: String,
     /// Which of their files to take.
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub file_filter_expression: String,
     /// Channel that new updates are assigned to.
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub updates_default_channel: String,
     /// Channel of new servers.
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub server_default_channel: String,
     /// Image servers are given their token as a query parameter.
-    #[serde(deserialize_with = "null_as_default")]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub image_server_authentication_by_query_param: bool,
 }
+
+/// The source that a new site begins with.
+pub const UPDATES_SOURCE: &str = "https://images.linuxcontainers.org/os/";
+
+/// Root certificate of the publisher of IncusOS.
+pub const UPDATES_ROOT_CA: &str = include_str!("incus-os-root-e1.pem");
 
 impl Default for SystemUpdates {
     fn default() -> Self {
         Self {
-            source: String::new(),
-            signature_verification_root_ca: String::new(),
+            source: UPDATES_SOURCE.into(),
+            signature_verification_root_ca: UPDATES_ROOT_CA.into(),
             filter_expression: r#""stable" in upstream_channels"#.into(),
             file_filter_expression: r#"applies_to_architecture(architecture, "x86_64")"#.into(),
             updates_default_channel: "stable".into(),

@@ -6,7 +6,8 @@
 //! - [`machine`] a kept connection to one IncusOS or Incus machine
 //! - [`incusos`] and [`incus`] the typed calls over it
 //! - [`center`] the client of our own API
-//! - [`updates`] signed documents of an update source
+//! - [`source`] the update source: documents and files behind one URL
+//! - [`updates`] its signed documents
 
 pub mod call;
 pub mod center;
@@ -18,6 +19,7 @@ pub mod endpoint;
 pub mod incus;
 pub mod incusos;
 pub mod machine;
+pub mod source;
 pub mod tls;
 pub mod updates;
 

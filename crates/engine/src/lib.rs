@@ -54,6 +54,7 @@ struct Inner {
     prepared: services::image::PreparedImages,
     files: updates::files::Files,
     update_list: updates::list::Cache,
+    refreshes: updates::counters::Counters,
     uploads: tokio::sync::Semaphore,
     tasks: TaskTracker,
     shutdown: CancellationToken,
@@ -87,6 +88,7 @@ impl Engine {
             prepared: services::image::PreparedImages::default(),
             files,
             update_list: updates::list::Cache::default(),
+            refreshes: updates::counters::Counters::default(),
             uploads: tokio::sync::Semaphore::new(services::update::UPLOADS),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
@@ -167,6 +169,19 @@ impl Engine {
 
     pub(crate) fn update_list(&self) -> &updates::list::Cache {
         &self.0.update_list
+    }
+
+    /// What was fetched from the update source since the start.
+    pub fn refreshes(&self) -> &updates::counters::Counters {
+        &self.0.refreshes
+    }
+
+    /// What is left of the file system that the files of updates lie on. Blocks for a moment.
+    ///
+    /// # Errors
+    /// A file system that does not tell.
+    pub fn update_space(&self) -> Result<updates::files::Space, Error> {
+        Ok(self.0.files.space()?)
     }
 
     /// One permit for each upload that is being read.

@@ -1,8 +1,9 @@
 //! The center's own settings: kept sealed in the database, validated before they hold, swapped at once.
 
-use crate::Error;
+use crate::{Error, updates::filter::Filters};
 use muster_api::system::{SystemNetwork, SystemSecurity, SystemSettings, SystemUpdates};
-use muster_store::{Secret, StoreError, Tx, tables::settings as table};
+use muster_clients::updates::Authority;
+use muster_store::{Secret, Store, StoreError, Tx, tables::settings as table};
 use serde::{Serialize, de::DeserializeOwned};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -69,6 +70,18 @@ fn section<T: Default + DeserializeOwned>(tx: &mut Tx<'_>, name: &str) -> Result
 pub(crate) fn store_section<T: Serialize>(tx: &mut Tx<'_>, name: &str, value: &T) -> Result<(), StoreError> {
     let document = serde_json::to_string(value).map_err(|e| StoreError::Database(e.to_string()))?;
     table::put(tx, name, &Secret::new(document), None).map(|_| ())
+}
+
+/// The update source of a site that has no such settings yet. Blocks.
+///
+/// # Errors
+/// [`Error::Invalid`] for what is no URL, or the store's.
+pub fn begin_with_source(store: &Store, source: &str) -> Result<(), Error> {
+    let updates = check_updates(&SystemUpdates { source: source.to_owned(), ..SystemUpdates::default() })?;
+    Ok(store.write_blocking(move |tx| match table::get(tx, "updates")? {
+        None => store_section(tx, "updates", &updates),
+        Some(_) => Ok(()),
+    })?)
 }
 
 /// Normalises and checks the addresses (`updates-and-system.md` 6.2).
@@ -196,6 +209,35 @@ pub fn check_settings(settings: &SystemSettings) -> Result<SystemSettings, Error
         )));
     }
     Ok(settings.clone())
+}
+
+/// Normalises and checks the update source and the default channels, all but what has to be looked up
+/// (`updates-and-system.md` 6.5): empty channels become `stable`, an empty source means none.
+///
+/// # Errors
+/// [`Error::Invalid`] that names the field.
+pub fn check_updates(updates: &SystemUpdates) -> Result<SystemUpdates, Error> {
+    const ROOT: &str = "updates.signature_verification_root_ca";
+    let mut out = updates.clone();
+    if !out.source.is_empty() {
+        check_url("updates.source", &out.source)?;
+        if !out.source.starts_with("http://") && !out.source.starts_with("https://") {
+            return Err(Error::Invalid(format!("Invalid config, \"updates.source\" {:?} is no HTTP URL", out.source)));
+        }
+    }
+    if out.signature_verification_root_ca.trim().is_empty() {
+        return Err(Error::Invalid(format!("Invalid config, \"{ROOT}\" can not be empty")));
+    }
+    if let Err(error) = Authority::new(&out.signature_verification_root_ca, None) {
+        return Err(Error::Invalid(format!("Invalid config, pem decode for \"{ROOT}\" failed: {error}")));
+    }
+    Filters::compile(&out.filter_expression, &out.file_filter_expression)?;
+    for channel in [&mut out.updates_default_channel, &mut out.server_default_channel] {
+        if channel.is_empty() {
+            *channel = "stable".into();
+        }
+    }
+    Ok(out)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Success answers: the envelope, `Location`, entity tags.
 
 use axum::{
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use muster_api::envelope::Envelope;
@@ -50,6 +50,24 @@ impl<T: Serialize> IntoResponse for Accepted<T> {
         let mut response = json(StatusCode::ACCEPTED, &Envelope::started(self.0.clone(), self.1));
         if let Ok(value) = HeaderValue::from_str(&self.0) {
             response.headers_mut().insert(header::LOCATION, value);
+        }
+        response
+    }
+}
+
+/// Id of the operation behind an answer of the reference's form, so that a caller can follow what was begun.
+pub const OPERATION: HeaderName = HeaderName::from_static("muster-operation");
+
+/// 202 as the reference answers to a refresh: without a type of its content, and only a header names the operation
+/// (`updates-and-system.md` 1.3).
+pub struct Started(pub String);
+
+impl IntoResponse for Started {
+    fn into_response(self) -> Response {
+        let mut response = json(StatusCode::ACCEPTED, &Envelope::started(String::new(), ()));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        if let Ok(value) = HeaderValue::from_str(&self.0) {
+            response.headers_mut().insert(OPERATION, value);
         }
         response
     }

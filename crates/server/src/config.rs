@@ -24,6 +24,12 @@ pub struct Options {
     /// Do not poll or do other work on a timer.
     #[arg(long, env = "OPERATIONS_CENTER_DISABLE_BACKGROUND_TASKS", value_parser = clap::builder::BoolishValueParser::new(), default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub disable_background_tasks: bool,
+    /// Where a new site looks for updates; empty for nowhere. Later on it is a setting (`muster system updates`).
+    #[arg(long, env = "MUSTER_UPDATES_SOURCE", value_name = "URL")]
+    pub updates_source: Option<String>,
+    /// Do not look for updates at the start, but an hour later.
+    #[arg(long, env = "OPERATIONS_CENTER_SOURCE_POLL_SKIP_FIRST", hide = true, value_parser = clap::builder::BoolishValueParser::new(), default_value_t = false, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub skip_first_refresh: bool,
     /// Seconds for which a daemon that died keeps others from its work.
     #[arg(long, env = "MUSTER_LEASE", hide = true, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub lease: u32,

@@ -1,6 +1,6 @@
 //! Death at a chosen point, for tests (feature `crash-points`): the process kills itself with SIGKILL at the N-th point, so
-//! that nothing is unwound and nothing flushed. A point is a commit or a call to a machine, before and after
-//! (`muster_store::crash`, `muster_clients::crash`).
+//! that nothing is unwound and nothing flushed. A point is a commit or a call to a machine, before and after, or a change of
+//! a file (`muster_store::crash`, `muster_clients::crash`).
 //!
 //! - `MUSTER_CRASH_AT`: N, from 1; without it nothing is counted
 //! - `MUSTER_CRASH_POINTS`: only points of these kinds count, for example `commit,write`; all without it

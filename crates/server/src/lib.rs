@@ -43,7 +43,7 @@ pub struct App {
 impl App {
     /// Without listeners; [`wiring`] adds them.
     pub fn new(engine: Engine, certificate: Arc<ServerCertificate>) -> Self {
-        let metrics = Metrics::new(engine.clock().micros() / 1_000_000, engine.machine_calls());
+        let metrics = Metrics::new(engine.clock().micros() / 1_000_000, &engine);
         Self { engine, metrics, certificate, listeners: Arc::default(), document: Arc::default() }
     }
 

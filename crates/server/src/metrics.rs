@@ -1,12 +1,13 @@
 //! What the daemon counts, as Prometheus reads it.
 
 use muster_clients::machine::Counters;
+use muster_engine::Engine;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, text::encode},
     metrics::{
         counter::{ConstCounter, Counter},
-        gauge::Gauge,
+        gauge::{ConstGauge, Gauge},
     },
     registry::Registry,
 };
@@ -29,6 +30,44 @@ impl Collector for MachineCalls {
     }
 }
 
+/// What came from the update source, and the room for it.
+struct Updates(Engine);
+
+impl std::fmt::Debug for Updates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Updates")
+    }
+}
+
+impl Collector for Updates {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let done = self.0.refreshes();
+        for (name, help, value) in [
+            ("updates_fetched_bytes", "Bytes from the update source", done.bytes()),
+            ("updates_refreshes", "Refreshes that went well", done.succeeded()),
+            ("updates_refresh_failures", "Refreshes that failed", done.failed()),
+        ] {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        let space = self.0.update_space().ok();
+        let bytes = |bytes: Option<u64>| bytes.and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(-1);
+        for (name, help, value) in [
+            ("updates_refreshed_time_seconds", "When the last refresh went well, 0 for never", done.succeeded_at()),
+            ("updates_available_bytes", "Room for updates, -1 if unknown", bytes(space.map(|space| space.available))),
+            (
+                "updates_file_system_bytes",
+                "Size of their file system, -1 if unknown",
+                bytes(space.map(|space| space.total)),
+            ),
+        ] {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}
+
 /// The registry and its members. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -39,14 +78,15 @@ pub struct Metrics {
 
 impl Metrics {
     /// All at zero, started at this second since the epoch.
-    pub fn new(started: i64, calls: &Arc<Counters>) -> Self {
+    pub fn new(started: i64, engine: &Engine) -> Self {
         let (requests, failures, start) = (Counter::default(), Counter::default(), Gauge::<i64>::default());
         start.set(started);
         let mut registry = Registry::with_prefix("muster");
         registry.register("http_requests", "Requests answered", requests.clone());
         registry.register("http_failures", "Requests answered with a server error", failures.clone());
         registry.register("start_time_seconds", "When the daemon started", start);
-        registry.register_collector(Box::new(MachineCalls(calls.clone())));
+        registry.register_collector(Box::new(MachineCalls(engine.machine_calls().clone())));
+        registry.register_collector(Box::new(Updates(engine.clone())));
         Self { registry: Arc::new(registry), requests, failures }
     }
 

@@ -31,6 +31,18 @@ impl Params {
         self.get("recursion").parse::<i64>() == Ok(1)
     }
 
+    /// A boolean as the reference reads it; false when it is not given.
+    ///
+    /// # Errors
+    /// 400 that names the parameter.
+    pub fn flag(&self, key: &str) -> Result<bool, ApiError> {
+        match self.get(key) {
+            "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+            text => Err(ApiError::bad_request(format!("{key} {text:?} must be true or false"))),
+        }
+    }
+
     /// A number within bounds, or the default.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
-use muster_engine::{Engine, clock::Clock, operation, poll, upkeep};
+use muster_engine::{Engine, clock::Clock, operation, poll, settings, updates::schedule, upkeep};
 use muster_store::{KeyRing, Store};
 use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +36,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
     directory(socket.parent().unwrap_or(Path::new(".")))?;
     let (location, key_file) = (options.location(&var), options.key_file(&var));
     let lease = Duration::from_secs(options.lease.into());
+    let updates_source = options.updates_source.clone();
     let poll_within = options.poll_within.map_or(Duration::MAX, |seconds| Duration::from_secs(seconds.into()));
     let engine = tokio::task::spawn_blocking(move || -> Result<Engine> {
         let keys = match KeyRing::from_env()? {
@@ -43,6 +44,9 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
             None => KeyRing::load_or_create(&key_file).context("cannot load the key that seals secrets")?,
         };
         let store = Store::open(&location, keys).context("cannot open the database")?;
+        if let Some(source) = updates_source {
+            settings::begin_with_source(&store, &source).context("--updates-source")?;
+        }
         Ok(Engine::start(store, Clock::system(), var)?.with_lease(lease).with_poll_within(poll_within))
     })
     .await??;
@@ -69,8 +73,11 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
         async move { engine.keep_step(shutdown).await }
     });
     let background = (!options.disable_background_tasks).then(|| {
-        let poller = tokio::spawn(poll::run(engine.clone(), shutdown.clone()));
-        (poller, tokio::spawn(upkeep::run(engine.clone(), shutdown.clone())))
+        [
+            tokio::spawn(poll::run(engine.clone(), shutdown.clone())),
+            tokio::spawn(upkeep::run(engine.clone(), shutdown.clone())),
+            tokio::spawn(schedule::run(engine.clone(), options.skip_first_refresh, shutdown.clone())),
+        ]
     });
 
     // Settings take effect wherever they were changed.
@@ -111,9 +118,8 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
     engine.stop().await;
     driver.await?;
     keeping.await?;
-    if let Some((poller, upkeep)) = background {
-        poller.await?;
-        upkeep.await?;
+    for task in background.into_iter().flatten() {
+        task.await?;
     }
     unix.await?;
     Ok(())

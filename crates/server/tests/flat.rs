@@ -33,7 +33,7 @@ impl Daemon {
         let dir = tempfile::tempdir().unwrap();
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_musterd"));
-        command.arg("--dir").arg(dir.path()).env("MUSTER_KEY", "01".repeat(32));
+        command.arg("--dir").arg(dir.path()).env("MUSTER_KEY", "01".repeat(32)).env("MUSTER_UPDATES_SOURCE", "");
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let daemon = Self { child, dir };
         let end = Instant::now() + Duration::from_secs(60);

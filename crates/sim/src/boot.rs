@@ -11,12 +11,16 @@ use muster_clients::machine::{Counters, Machine, full};
 use muster_clients::tls::{Credentials, TlsError, Trust};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 /// Time one call to the center may take.
 const WITHIN: Duration = Duration::from_secs(30);
 
 /// Largest answer of the center that a machine reads, in bytes.
 const LIMIT: usize = 1 << 20;
+
+/// Largest file of an update that a machine loads, in bytes: they are simulated as well.
+const FILE_LIMIT: usize = 16 << 20;
 
 /// Why the center could not be told something.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +49,15 @@ fn setting<'a>(provider: &'a BTreeMap<String, String>, key: &'static str) -> Res
     provider.get(key).map(String::as_str).ok_or(BootError::NotConfigured(key))
 }
 
+fn center(provider: &BTreeMap<String, String>, credentials: &Arc<Credentials>) -> Result<Machine, BootError> {
+    let trust = match provider.get("server_certificate") {
+        Some(pem) => Trust::pinned(pem)?,
+        None => Trust::SystemRoots,
+    };
+    let url = setting(provider, "server_url")?;
+    Ok(Machine::new(url, &trust, Some(credentials.clone()), Arc::new(Counters::default()))?)
+}
+
 async fn call(
     provider: &BTreeMap<String, String>,
     credentials: &Arc<Credentials>,
@@ -52,12 +65,7 @@ async fn call(
     path: &str,
     body: &Value,
 ) -> Result<muster_clients::call::Answer, BootError> {
-    let trust = match provider.get("server_certificate") {
-        Some(pem) => Trust::pinned(pem)?,
-        None => Trust::SystemRoots,
-    };
-    let url = setting(provider, "server_url")?;
-    let center = Machine::new(url, &trust, Some(credentials.clone()), Arc::new(Counters::default()))?;
+    let center = center(provider, credentials)?;
     // IncusOS sends no content type.
     let request = Request::builder().method(method).uri(path).body(full(body.to_string()))?;
     let response = center.stream(request, WITHIN).await?;
@@ -91,4 +99,49 @@ pub async fn tell(
 ) -> Result<(), BootError> {
     let body = json!({"connection_url": connection_url, "cause": cause});
     call(provider, credentials, "PUT", "/1.0/provisioning/servers/:self", &body).await.map(drop)
+}
+
+/// Looks for an update as IncusOS does (updates-and-system.md 17): the first of the list that is in this channel, then the
+/// files of it that the machine needs, each compared with its digest. Answers its version; none when there is none.
+pub async fn look(
+    provider: &BTreeMap<String, String>,
+    credentials: &Arc<Credentials>,
+    channel: &str,
+    installed: &str,
+) -> Result<Option<String>, BootError> {
+    #[derive(Deserialize)]
+    struct Update {
+        channels: Vec<String>,
+        uuid: String,
+        version: String,
+    }
+    #[derive(Deserialize)]
+    struct File {
+        filename: String,
+        sha256: String,
+        size: usize,
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    const UPDATES: &str = "/1.0/provisioning/updates";
+    let get = async |path: String| call(provider, credentials, "GET", &path, &Value::Null).await;
+    let updates: Vec<Update> = get(format!("{UPDATES}?recursion=1")).await?.decode()?;
+    let Some(update) = updates.into_iter().find(|update| update.channels.iter().any(|name| name == channel)) else {
+        return Ok(None);
+    };
+    if update.version.as_str() <= installed {
+        return Ok(None);
+    }
+    let files: Vec<File> = get(format!("{UPDATES}/{}/files", update.uuid)).await?.decode()?;
+    let center = center(provider, credentials)?;
+    for file in files.iter().filter(|file| file.kind.starts_with("update-") || file.kind == "application") {
+        let path = format!("{UPDATES}/{}/files/{}", update.uuid, file.filename);
+        let request = Request::get(path).body(full(""))?;
+        let response = center.stream(request, WITHIN).await?;
+        let bytes = tokio::time::timeout(WITHIN, read_body(response.into_body(), file.size.min(FILE_LIMIT))).await;
+        if hex::encode(Sha256::digest(bytes.unwrap_or(Err(Failure::Timeout))?)) != file.sha256 {
+            return Err(Failure::Closed(format!("{} is not what the center says", file.filename)).into());
+        }
+    }
+    Ok(Some(update.version))
 }

@@ -26,6 +26,13 @@ pub enum Effect {
     Register,
     /// Tell the center, with this cause (servers.md 6.3).
     Tell(&'static str),
+    /// Look at the center for an update of this channel that is newer than this version.
+    Look {
+        /// Channel of the machine.
+        channel: String,
+        /// Installed, or waiting for the next boot.
+        installed: String,
+    },
     /// Send an event to everyone who listens to events.
     Event(Value),
     /// Forget the certificate and make a new one: the machine was wiped.
@@ -70,6 +77,9 @@ pub struct Model {
     applications: Vec<String>,
     application_version: String,
     available: Option<String>,
+    /// What a look at the center brought.
+    found: Option<String>,
+    looking: bool,
     update: Update,
     network: Value,
     storage: Value,
@@ -108,6 +118,8 @@ impl Model {
             other: BTreeMap::new(),
             phase: Phase::Off,
             available: None,
+            found: None,
+            looking: false,
             registered: false,
             member: Member::online(),
             boots: 0,
@@ -194,9 +206,23 @@ impl Model {
         self.stays_down = stays;
     }
 
-    /// Offers a version that the next check for updates finds.
+    /// Offers a version that the next check for updates finds, without looking at the center.
     pub fn publish(&mut self, version: &str) {
         self.available = Some(version.to_owned());
+    }
+
+    /// What a look at the center came to: the version that was loaded from there, none, or why not.
+    pub fn looked(&mut self, found: Result<Option<String>, String>, now: Duration) {
+        self.looking = false;
+        match found {
+            Ok(Some(version)) => {
+                self.update.since = Some(now);
+                self.found = Some(version);
+                self.timers.push((now + self.timing.updating, Timer::Updated));
+            }
+            Ok(None) => self.update.status = "Update check completed".to_owned(),
+            Err(why) => self.update.status = format!("Update check failed: {why}"),
+        }
     }
 
     /// The center took the registration.
@@ -236,6 +262,7 @@ impl Model {
                 self.phase = Phase::Starting { since: at };
                 self.version.clone_from(&self.version_next);
                 self.update.since = None;
+                (self.found, self.looking) = (None, false);
                 if self.boots > 1 {
                     self.member.rebooted();
                 }
@@ -270,7 +297,7 @@ impl Model {
         self.update.since = None;
         self.update.last_check = Some(at);
         self.update.status = "Update check completed".to_owned();
-        let Some(version) = self.available.clone() else { return };
+        let Some(version) = self.found.take().or_else(|| self.available.clone()) else { return };
         if version > self.version_next {
             self.version_next.clone_from(&version);
             self.effects.push_back(Effect::Tell("os-update-applied"));
@@ -282,11 +309,15 @@ impl Model {
     }
 
     fn check_update(&mut self, now: Duration) {
-        if self.update.since.is_some() {
+        if self.update.since.is_some() || self.looking {
             return;
         }
         self.update.last_check = Some(now);
-        if self.available.as_ref().is_some_and(|v| *v > self.version_next || *v > self.application_version) {
+        if self.available.is_none() && self.provider.is_some() {
+            self.looking = true;
+            let installed = self.version_next.clone().max(self.version.clone());
+            self.effects.push_back(Effect::Look { channel: self.update.channel.clone(), installed });
+        } else if self.available.as_ref().is_some_and(|v| *v > self.version_next || *v > self.application_version) {
             self.update.since = Some(now);
             self.timers.push((now + self.timing.updating, Timer::Updated));
         } else {
@@ -295,7 +326,7 @@ impl Model {
     }
 
     fn update_status(&self, now: Duration) -> String {
-        match (self.update.since, &self.available) {
+        match (self.update.since, self.found.as_ref().or(self.available.as_ref())) {
             (Some(since), Some(version)) => {
                 let done = now.saturating_sub(since).as_secs_f64() / self.timing.updating.as_secs_f64().max(0.001);
                 format!("Downloading version {version}: {:.0}%", (done * 100.0).min(99.0))

@@ -1,6 +1,7 @@
 //! Places where a test may end the process (feature `crash-points`); without the feature nothing is left of them.
 //!
-//! `commit:before` and `commit:after`: around each commit that changes something.
+//! - `commit:before` and `commit:after`: around each commit that changes something
+//! - `file:…`: after a change of the files that rows name, which is theirs who make it
 
 #[cfg(feature = "crash-points")]
 static HOOK: std::sync::OnceLock<fn(&'static str)> = std::sync::OnceLock::new();
@@ -13,7 +14,7 @@ pub fn at_points(hook: fn(&'static str)) {
 
 /// A point.
 #[inline]
-pub(crate) fn point(name: &'static str) {
+pub fn point(name: &'static str) {
     #[cfg(feature = "crash-points")]
     if let Some(hook) = HOOK.get() {
         hook(name);

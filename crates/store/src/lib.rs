@@ -7,10 +7,7 @@
 //! microseconds since 1970 (0: never), identifiers TEXT, flags BOOLEAN, documents JSON as TEXT. Write `RETURNING` in
 //! capitals: it is how the store knows that a query has changed something.
 
-#[cfg(feature = "crash-points")]
 pub mod crash;
-#[cfg(not(feature = "crash-points"))]
-mod crash;
 pub mod db;
 mod error;
 mod keyfile;

@@ -4,6 +4,7 @@ use super::{items, labelled};
 use crate::args::{ListArgs, ShowArgs, YesArgs};
 use crate::context::{Context, Loss};
 use crate::error::{Error, Result};
+use crate::follow::{FollowArgs, follow, hint};
 use crate::names;
 use crate::natural;
 use crate::output::{List, Order, ShowFormat, show, yaml_block};
@@ -76,6 +77,15 @@ pub(crate) enum Update {
         /// The channels; none take it out of all
         #[arg(long, value_delimiter = ',', add = ArgValueCandidates::new(names::channels))]
         channel: Vec<String>,
+    },
+    /// Fetch what is new from the update source
+    Refresh {
+        /// Once, accept an index that is older than the last one: the publisher went back on purpose
+        #[arg(long)]
+        accept_older: bool,
+        /// Whether to stay.
+        #[command(flatten)]
+        follow: FollowArgs,
     },
     /// Delete all updates and their files
     Cleanup {
@@ -152,6 +162,16 @@ pub(crate) async fn run(ctx: &Context, command: Update) -> Result {
         Update::AssignChannels { uuid, channel } => {
             let path = ApiPath::of(&["provisioning", "updates", &uuid]);
             remote.put(&path, &json!({"channels": channel}), None).await?;
+        }
+        Update::Refresh { accept_older, follow: args } => {
+            let path = ApiPath::of(&["provisioning", "updates", ":refresh"]).flag("accept_older", accept_older);
+            match remote.post(&path, None).await?.operation {
+                Some(id) if args.wanted() => follow(ctx, &remote, &id, &args).await?,
+                Some(id) => hint(ctx, Some(&id)),
+                // The reference has no operation to follow: it answers at the end, if it is asked to.
+                None if args.wanted() => drop(remote.post(&path.flag("wait", true), None).await?),
+                None => {}
+            }
         }
         Update::Cleanup { yes } => {
             let path = ApiPath::of(&["provisioning", "updates"]);

@@ -11,6 +11,7 @@ pub mod maintenance;
 pub mod poweroff;
 pub mod provider;
 pub mod reboot;
+pub mod refresh;
 pub mod register;
 pub mod update;
 

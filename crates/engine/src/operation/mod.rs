@@ -8,6 +8,7 @@ mod perform;
 mod plan;
 mod provider;
 mod record;
+mod refresh;
 mod reset;
 mod work;
 

@@ -35,6 +35,7 @@ pub(crate) fn passive(row: Option<&ServerRow>) -> super::Observed {
         presence: Presence::Unknown,
         incus: IncusOperation::Unknown,
         seen: Seen::Nothing,
+        refresh: None,
     }
 }
 

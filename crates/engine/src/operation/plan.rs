@@ -13,6 +13,7 @@ use muster_domain::{
         poweroff::{Poweroff, Presence},
         provider::PushProvider,
         reboot::Reboot,
+        refresh::{Compared, Refresh, RefreshAction, RefreshOutcome},
         register::Register,
         update::{Update, UpdateAction},
     },
@@ -38,6 +39,8 @@ pub(crate) enum Plan {
     Register(Register),
     /// Provider configuration.
     Provider(PushProvider),
+    /// Updates from their source.
+    Refresh(Refresh),
 }
 
 /// One request to a machine.
@@ -58,7 +61,7 @@ pub(crate) enum Call {
 }
 
 /// What to do next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Act {
     /// Take note that the mark is written: it was, together with the operation.
     Mark,
@@ -72,6 +75,8 @@ pub(crate) enum Act {
     Poll,
     /// Give the machine its provider configuration.
     Provider,
+    /// A step of a refresh.
+    Refresh(RefreshAction),
 }
 
 /// What a decision is made from.
@@ -87,6 +92,8 @@ pub(crate) struct Observed {
     pub incus: IncusOperation,
     /// Where the machine is in a factory reset, or in a reboot whose call is in doubt.
     pub seen: Seen,
+    /// What a refresh has to do; none as long as it has no index.
+    pub refresh: Option<Compared>,
 }
 
 impl Plan {
@@ -102,6 +109,7 @@ impl Plan {
             FactoryReset::KIND => Self::Reset(decode(text)?),
             Register::KIND => Self::Register(decode(text)?),
             PushProvider::KIND => Self::Provider(decode(text)?),
+            Refresh::KIND => Self::Refresh(decode(text)?),
             _ => Self::Reboot(decode(text)?),
         })
     }
@@ -117,6 +125,7 @@ impl Plan {
             Self::Reset(p) => encode(p),
             Self::Register(p) => encode(p),
             Self::Provider(p) => encode(p),
+            Self::Refresh(p) => encode(p),
         }
     }
 
@@ -131,6 +140,7 @@ impl Plan {
             Self::Reset(_) => FactoryReset::STEPS,
             Self::Register(_) => Register::STEPS,
             Self::Provider(_) => PushProvider::STEPS,
+            Self::Refresh(_) => Refresh::STEPS,
         }
     }
 
@@ -145,6 +155,7 @@ impl Plan {
             Self::Reset(p) => p.step(),
             Self::Register(p) => p.step(),
             Self::Provider(p) => p.step(),
+            Self::Refresh(p) => p.step(),
         }
     }
 
@@ -154,6 +165,7 @@ impl Plan {
             Self::Reset(p) => p.deadline,
             Self::Register(p) => p.deadline,
             Self::Provider(p) => p.deadline,
+            Self::Refresh(p) => p.deadline,
             other => other.call().map_or(Timestamp::MAX, |call| call.deadline),
         }
     }
@@ -167,7 +179,7 @@ impl Plan {
             Self::Update(p) if p.push.progress == Progress::Accepted => Some(&p.check),
             Self::Update(p) => Some(&p.push),
             Self::Configure(p) => Some(&p.call),
-            Self::Reset(_) | Self::Register(_) | Self::Provider(_) => None,
+            Self::Reset(_) | Self::Register(_) | Self::Provider(_) | Self::Refresh(_) => None,
         }
     }
 
@@ -178,8 +190,10 @@ impl Plan {
 
     /// What is next. It is never asked while a call is under way: whoever calls waits for the answer first.
     pub fn next(&self, observed: &Observed, now: Timestamp) -> Decision<Act> {
-        if let Self::Reset(plan) = self {
-            return plan.next(observed.seen, false, now).map(Act::Reset);
+        match self {
+            Self::Reset(plan) => return plan.next(observed.seen, false, now).map(Act::Reset),
+            Self::Refresh(plan) => return plan.next(observed.refresh.as_ref(), now).map(Act::Refresh),
+            _ => {}
         }
         let Some(server) = &observed.server else {
             return Decision::Failed(Cause::new(self.step(), "the server's record is gone"));
@@ -206,6 +220,7 @@ impl Plan {
             Self::Reset(p) => p.next(observed.seen, false, now).map(Act::Reset),
             Self::Register(p) => p.next(server, false, now).map(|()| Act::Poll),
             Self::Provider(p) => p.next(server.status == ServerStatus::Ready, false, now).map(|()| Act::Provider),
+            Self::Refresh(p) => p.next(observed.refresh.as_ref(), now).map(Act::Refresh),
         }
     }
 
@@ -218,7 +233,7 @@ impl Plan {
             Self::Update(p) if p.push.progress == Progress::Accepted => p.check.advance(outcome),
             Self::Update(p) => p.push.advance(outcome),
             Self::Configure(p) => p.call.advance(outcome),
-            Self::Reset(_) | Self::Register(_) | Self::Provider(_) => {}
+            Self::Reset(_) | Self::Register(_) | Self::Provider(_) | Self::Refresh(_) => {}
         }
     }
 
@@ -232,6 +247,13 @@ impl Plan {
     /// Takes note of an attempt to give the machine its provider configuration.
     pub fn advance_provider(&mut self, outcome: Result<(), String>, now: Timestamp) {
         if let Self::Provider(plan) = self {
+            plan.advance(outcome, now);
+        }
+    }
+
+    /// Takes note of a step of a refresh.
+    pub fn advance_refresh(&mut self, outcome: RefreshOutcome, now: Timestamp) {
+        if let Self::Refresh(plan) = self {
             plan.advance(outcome, now);
         }
     }

@@ -42,6 +42,11 @@ pub enum Wish {
         /// A seed of that token.
         seed: Option<String>,
     },
+    /// Read the update source and do what follows from it.
+    RefreshUpdates {
+        /// Accept an index that is older than the last one.
+        accept_older: bool,
+    },
 }
 
 impl Wish {
@@ -59,6 +64,7 @@ impl Wish {
             Self::Register => "register",
             Self::Provider => "configure-provider",
             Self::FactoryReset { .. } => "factory-reset",
+            Self::RefreshUpdates { .. } => "refresh-updates",
         }
     }
 
@@ -77,7 +83,7 @@ impl Wish {
 pub(crate) struct Params {
     /// What is asked for.
     pub wish: Wish,
-    /// The enrolment that it is about.
+    /// The enrolment that it is about; empty for what is about no server.
     pub server: String,
     /// The caller insisted.
     pub force: bool,

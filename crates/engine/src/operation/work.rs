@@ -4,12 +4,13 @@ use super::{
     Ending, Params, Plan, State, observe,
     perform::{self, Given},
     plan::{Act, Call},
-    provider, record, reset,
+    provider, record, refresh, reset,
 };
 use crate::{
     Engine, Error,
     poll::{self, hidden},
     services::server::tracking,
+    updates::index::Index,
 };
 use muster_domain::{
     operation::{Cause, Decision, call::Outcome},
@@ -23,13 +24,16 @@ use muster_store::{
     },
 };
 use serde_json::Value;
+use std::{sync::Arc, time::Duration};
 
 /// One claim takes at most so many steps; a planner that asks for more is broken.
-const MOST_STEPS: usize = 32;
+const MOST_STEPS: usize = 256;
 /// Shortest and longest time between two looks at what nothing wakes for, in microseconds.
 const LOOK_US: (i64, i64) = (2_000_000, 30_000_000);
 /// Time between two looks at what is woken, so that the reason shown does not grow old, in microseconds.
 const REFRESH_US: i64 = 60_000_000;
+/// How often the progress of one long step is recorded.
+const SHOW: Duration = Duration::from_secs(2);
 
 /// An operation under our lease.
 pub(super) struct Held {
@@ -37,6 +41,8 @@ pub(super) struct Held {
     pub params: Params,
     pub state: State,
     pub plan: Plan,
+    /// The index that a refresh works from; never stored.
+    pub index: Option<Arc<Index>>,
     owner: String,
 }
 
@@ -81,7 +87,7 @@ impl Held {
         let params = serde_json::from_str(&operation.params).map_err(record::unreadable)?;
         let state: State = serde_json::from_str(&operation.state).map_err(record::unreadable)?;
         let plan = Plan::decode(&state.plan).map_err(record::unreadable)?;
-        Ok(Self { operation, params, state, plan, owner: owner.to_owned() })
+        Ok(Self { operation, params, state, plan, index: None, owner: owner.to_owned() })
     }
 
     async fn drive(&mut self, engine: &Engine) -> Result<(), Stop> {
@@ -90,8 +96,10 @@ impl Held {
             if self.operation.cancel_requested && self.plan.may_stop() {
                 return Ok(self.cancel(engine).await?);
             }
-            let (row, observed) =
-                observe::observe(engine, &self.operation, &self.params, &self.state, &self.plan, fresh).await?;
+            let (row, observed) = match &self.plan {
+                Plan::Refresh(_) => (None, refresh::observe(engine, &mut self.index).await?),
+                plan => observe::observe(engine, &self.operation, &self.params, &self.state, plan, fresh).await?,
+            };
             fresh = false;
             let now = engine.clock().now();
             match self.plan.next(&observed, now.0) {
@@ -106,6 +114,7 @@ impl Held {
                 // The mark was written in the transaction that made the operation.
                 Decision::Do(Act::Mark) => self.plan.advance(Outcome::Marked),
                 Decision::Do(Act::Undo) => self.undo(engine).await?,
+                Decision::Do(Act::Refresh(action)) => refresh::act(engine, self, action).await?,
                 Decision::Do(Act::Reset(action)) => reset::act(engine, self, row.as_ref(), action).await?,
                 Decision::Do(Act::Poll) => {
                     let poll = poll::poll(engine, &self.params.server, true, PollOrigin::Background);
@@ -180,6 +189,42 @@ impl Held {
         }
     }
 
+    /// As [`Self::holding`], for a long step: records how far it is, and ends it when somebody asks for that (none).
+    pub async fn watching<T>(
+        &mut self,
+        engine: &Engine,
+        call: impl Future<Output = T>,
+        reason: impl Fn() -> String,
+    ) -> Result<Option<T>, StoreError> {
+        let mut call = std::pin::pin!(call);
+        let mut show = tokio::time::interval(SHOW.min(engine.lease() / 3));
+        loop {
+            tokio::select! {
+                answer = &mut call => return Ok(Some(answer)),
+                _ = show.tick() => {
+                    self.save(engine, "running", &reason()).await?;
+                    let (id, owner) = (self.operation.id.clone(), self.owner.clone());
+                    let until = engine.clock().micros() + engine.lease_us();
+                    let asked = engine.store().write(move |tx| {
+                        if !operations::renew(tx, &id, &owner, until)? {
+                            return Err(StoreError::Stale);
+                        }
+                        Ok(operations::get(tx, &id)?.is_some_and(|row| row.cancel_requested))
+                    });
+                    if asked.await? {
+                        self.operation.cancel_requested = true;
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether an index that is older than the last one is taken.
+    pub fn accept_older(&self) -> bool {
+        matches!(&self.plan, Plan::Refresh(plan) if plan.accept_older)
+    }
+
     /// The row as it is to be saved.
     pub fn row(&mut self, engine: &Engine, status: &str, reason: &str) -> Operation {
         self.fill(engine, status, reason, None);
@@ -215,13 +260,20 @@ impl Held {
         self.operation.finished_at = Some(self.operation.updated_at);
         let saved = self.operation.clone();
         let returned = ending == Ending::Succeeded && matches!(self.plan, Plan::Reset(_));
+        let refreshed = matches!(self.plan, Plan::Refresh(_));
         let generation = engine.store().write(move |tx| {
             if returned {
                 reset::returned(tx, &saved, saved.updated_at)?;
             }
+            if refreshed {
+                refresh::ended(tx, saved.error.as_deref(), saved.updated_at)?;
+            }
             operations::save(tx, &saved)
         });
         self.operation.generation = generation.await?;
+        if refreshed {
+            engine.refreshes().ended(ending == Ending::Succeeded, self.operation.updated_at);
+        }
         Ok(())
     }
 
@@ -236,10 +288,10 @@ impl Held {
     /// Ends it here. What the machine took already goes on, unwatched.
     async fn cancel(&mut self, engine: &Engine) -> Result<(), StoreError> {
         let begun = self.plan.is_accepted();
-        let reason = if begun {
-            "cancelled; what the machine has begun goes on"
-        } else {
-            "cancelled before the machine was called"
+        let reason = match &self.plan {
+            Plan::Refresh(_) => "cancelled; what is downloaded stays, and the next refresh goes on from there",
+            _ if begun => "cancelled; what the machine has begun goes on",
+            _ => "cancelled before the machine was called",
         };
         self.fill(engine, Ending::Cancelled.as_str(), reason, Some(Ending::Cancelled));
         self.operation.finished_at = Some(self.operation.updated_at);

@@ -13,7 +13,7 @@ pub(crate) use muster_domain::server::hidden;
 pub use scheduler::run;
 
 use crate::{
-    Engine, Error, machine,
+    ChannelIndexes, Engine, Error, machine,
     services::{
         audit,
         server::{self, tracking},
@@ -208,7 +208,7 @@ async fn apply(
         if let Some(ran) = ran.as_ref().filter(|_| step.registered) {
             let wrong = ran.put(tx, &mut row, &mut stored, now.micros())?;
             if !wrong.is_empty() {
-                emit(tx, &row, "Server registration scriptlet failed", &wrong.join("; "), now.micros())?;
+                emit(tx, &row, (SCOPE, "Server registration scriptlet failed"), &wrong.join("; "), now.micros())?;
             }
         }
         servers::update_observation(tx, &row.id, asked.observed, &stored)?;
@@ -225,7 +225,7 @@ async fn apply(
                 tracing::warn!(server = %row.name, %refusal, "the machine's lifecycle did not follow its first poll");
             }
         }
-        warn(tx, &row, &step, collected, now.micros())?;
+        warn(tx, &row, &step, collected, &channels, now.micros())?;
         if step.changed {
             let mut entry = audit::entry(now.micros(), &crate::Actor::system(), "server.status", "server", &row.name);
             entry.from_state = Some(tracking::state_text(before.status, before.detail));
@@ -276,15 +276,17 @@ fn warn(
     row: &ServerRow,
     step: &Step,
     collected: Option<&Collected>,
+    channels: &ChannelIndexes,
     now: i64,
 ) -> Result<(), StoreError> {
     for kind in &step.clear {
         warnings::remove(tx, kind.text(), SCOPE, "server", &row.name)?;
     }
     for warning in &step.raise {
-        emit(tx, row, warning.kind.text(), &warning.message, now)?;
+        emit(tx, row, (SCOPE, warning.kind.text()), &warning.message, now)?;
     }
     let Some(collected) = collected else { return Ok(()) };
+    unoffered(tx, row, &compute(&tracking::installed(&collected.versions), channels.of(&row.channel)).missing, now)?;
     let mismatch = "Update channel mismatch";
     if collected.versions.update_channel == row.channel {
         warnings::remove(tx, mismatch, SCOPE, "server", &row.name).map(|_| ())
@@ -293,14 +295,35 @@ fn warn(
             "Update channel {:?} reported by server does not match expected update channel {:?}",
             collected.versions.update_channel, row.channel
         );
-        emit(tx, row, mismatch, &message, now)
+        emit(tx, row, (SCOPE, mismatch), &message, now)
     }
 }
 
-fn emit(tx: &mut Tx<'_>, row: &ServerRow, kind: &str, message: &str, now: i64) -> Result<(), StoreError> {
+/// Components that no update of the server's channel has. Only the newest text stays.
+fn unoffered(tx: &mut Tx<'_>, row: &ServerRow, missing: &[String], now: i64) -> Result<(), StoreError> {
+    const VERSIONS: &str = "version_data";
+    let mut fresh = Vec::new();
+    if !missing.is_empty() {
+        let message = format!(
+            "Failed to find updates for some components while enriching server record with update version information: [{}]",
+            missing.join(" ")
+        );
+        emit(tx, row, (VERSIONS, "Update version details missing"), &message, now)?;
+        fresh.push(message);
+    }
+    warnings::remove_scope(tx, VERSIONS, Some(("server", &row.name)), &fresh, now).map(drop)
+}
+
+fn emit(
+    tx: &mut Tx<'_>,
+    row: &ServerRow,
+    (scope, kind): (&str, &str),
+    message: &str,
+    now: i64,
+) -> Result<(), StoreError> {
     let emitted = warnings::Emitted {
         kind: kind.into(),
-        scope: SCOPE.into(),
+        scope: scope.into(),
         entity_type: "server".into(),
         entity: row.name.clone(),
         messages: vec![message.into()],

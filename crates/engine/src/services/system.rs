@@ -3,7 +3,7 @@
 use crate::{
     Actor, Engine, Error, identity, masks,
     services::{audit, operation},
-    settings,
+    settings, updates,
 };
 use muster_api::system::{SystemCertificatePost, SystemNetwork, SystemSecurity, SystemSettings, SystemUpdates};
 use muster_store::tables::channels;
@@ -88,23 +88,28 @@ pub async fn put_settings(engine: &Engine, actor: &Actor, put: SystemSettings) -
     save(engine, actor, "settings", value).await
 }
 
-/// Replaces update source and default channels; empty channels become `stable`.
+/// Replaces update source and default channels. A source that is new has to answer with an index that can be verified.
 ///
 /// # Errors
-/// [`Error::Invalid`] when a default channel does not exist.
+/// [`Error::Invalid`] that names the field.
 pub async fn put_updates(engine: &Engine, actor: &Actor, put: SystemUpdates) -> Result<(), Error> {
-    let mut value = put;
+    let value = settings::check_updates(&put)?;
     for (field, channel) in [
-        ("updates.updates_default_channel", &mut value.updates_default_channel),
-        ("updates.server_default_channel", &mut value.server_default_channel),
+        ("updates.updates_default_channel", &value.updates_default_channel),
+        ("updates.server_default_channel", &value.server_default_channel),
     ] {
-        if channel.is_empty() {
-            *channel = "stable".into();
-        }
         let name = channel.clone();
         if engine.store().read(move |tx| channels::get(tx, &name)).await?.is_none() {
             return Err(Error::Invalid(format!("Invalid config, \"{field}\": there is no channel {channel:?}")));
         }
+    }
+    // Another daemon may have stored another source just now.
+    engine.reload().await?;
+    let stored = &engine.settings().updates;
+    let same =
+        stored.source == value.source && stored.signature_verification_root_ca == value.signature_verification_root_ca;
+    if !same && !value.source.is_empty() {
+        updates::index::probe(engine, &value).await?;
     }
     save(engine, actor, "updates", value).await
 }

@@ -5,10 +5,9 @@
 
 use super::feed::{BrokenOff, FeedReader};
 use super::files::{FileError, Files, Part};
+use super::manifests;
 use super::names::{Meaning, Names, shown};
-use flate2::read::MultiGzDecoder;
 use muster_clients::updates::{Authority, MESSAGE_LIMIT, VerifyError, verify};
-use muster_domain::update::changelog::{self, MANIFEST_LIMIT, Manifest};
 use muster_domain::update::index::{self, DocumentError, FILE_SIZE_LIMIT, FILES_LIMIT, File, Published};
 use muster_store::tables::updates::Manifest as ManifestRow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -292,7 +291,10 @@ impl<'a> Reading<'a> {
         published.files = here.into_iter().map(|(_, file)| file).collect();
         let absent: Vec<File> = absent.into_iter().map(|(_, file)| file).collect();
         system_is_whole(&published.files, &absent)?;
-        let manifests = manifests(&published, &self.parts);
+        let manifests = manifests::of(&published, |file| match self.parts.get(&file.sha256) {
+            Some(part) => part.read().map_err(|error| error.to_string()),
+            None => Err("it is not part of the archive".to_owned()),
+        });
         Ok(Arrived { published, parts: self.parts, manifests, signer })
     }
 }
@@ -327,29 +329,4 @@ fn system_is_whole(here: &[File], absent: &[File]) -> Result<(), ArchiveError> {
         }
     }
     Ok(())
-}
-
-/// What the images are made of. A manifest that cannot be read costs its changelog, not the update.
-fn manifests(published: &Published, parts: &BTreeMap<String, Part>) -> Vec<ManifestRow> {
-    let mut rows = Vec::new();
-    for file in &published.files {
-        let Some((architecture, _)) = file.filename.split_once('/') else { continue };
-        let Some(component) = changelog::component(file, &published.version, architecture) else { continue };
-        let Some(part) = parts.get(&file.sha256) else { continue };
-        match manifest(part) {
-            Ok(items) => rows.push(ManifestRow { architecture: architecture.to_owned(), component, items }),
-            Err(error) => {
-                tracing::warn!(file = file.filename, error, "a manifest cannot be read; its changelog stays empty")
-            }
-        }
-    }
-    rows
-}
-
-fn manifest(part: &Part) -> Result<String, String> {
-    let mut json = Vec::new();
-    let unpacked = MultiGzDecoder::new(part.read().map_err(|e| e.to_string())?);
-    unpacked.take(MANIFEST_LIMIT as u64 + 1).read_to_end(&mut json).map_err(|e| e.to_string())?;
-    let manifest = Manifest::parse(&json).map_err(|e| e.to_string())?;
-    serde_json::to_string(&manifest).map_err(|e| e.to_string())
 }

@@ -1,11 +1,13 @@
 //! Files of updates, kept by content: `files/<sha256>`. Two updates that share a file share its bytes.
 //!
-//! A file is written to `parts/` first, synced, and its size and SHA-256 compared; then it is renamed, so that what has a
+//! An uploaded file is written to `parts/` first, synced, and its size and SHA-256 compared; then it is renamed, so that what has a
 //! name in `files/` is whole. A part is locked by who writes it: after a crash nobody holds the lock, and the next start
 //! removes it. Between the rename and the row that names the file, and while files without a row are removed, the lock
 //! of the directory is held, shared by those who publish, alone by those who remove. So several daemons may share the
-//! directory.
+//! directory. A file that is fetched is known by its content beforehand: it grows in `downloads/<sha256>`, and a crash
+//! leaves it there to be gone on with ([`super::download`]).
 
+use muster_store::crash;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -25,7 +27,7 @@ pub struct FileError {
     pub cause: io::Error,
 }
 
-fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
+pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
     let path = path.to_owned();
     move |cause| FileError { what, path, cause }
 }
@@ -44,6 +46,7 @@ pub struct Space {
 pub struct Files {
     files: PathBuf,
     parts: PathBuf,
+    pub(super) downloads: PathBuf,
     lock: PathBuf,
     next: AtomicU64,
 }
@@ -55,17 +58,18 @@ impl Files {
     /// Directories that cannot be made.
     pub fn open(directory: &Path) -> Result<Self, FileError> {
         let (files, parts) = (directory.join("files"), directory.join("parts"));
-        for path in [&files, &parts] {
+        let downloads = directory.join("downloads");
+        for path in [&files, &parts, &downloads] {
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make", path))?;
         }
-        Ok(Self { files, parts, lock: directory.join("lock"), next: AtomicU64::new(0) })
+        Ok(Self { files, parts, downloads, lock: directory.join("lock"), next: AtomicU64::new(0) })
     }
 
     fn path(&self, sha256: &str) -> PathBuf {
         self.files.join(sha256)
     }
 
-    fn locked(&self, alone: bool) -> Result<File, FileError> {
+    pub(super) fn locked(&self, alone: bool) -> Result<File, FileError> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&self.lock);
         let file = file.map_err(failed("open", &self.lock))?;
         if alone { file.lock() } else { file.lock_shared() }.map_err(failed("lock", &self.lock))?;
@@ -110,8 +114,13 @@ impl Files {
         fs::metadata(self.path(sha256)).is_ok_and(|found| found.is_file() && found.len() == size)
     }
 
-    /// Removes parts that nobody writes any more, and files whose name is not among `named`, which is asked once nobody
-    /// can publish; answers how many files and parts went. Blocks.
+    /// Bytes that are here of a file that is being fetched. Blocks.
+    pub(crate) fn begun(&self, sha256: &str) -> u64 {
+        fs::metadata(self.downloads.join(sha256)).map_or(0, |found| found.len())
+    }
+
+    /// Removes parts that nobody writes any more, and files and downloads whose name is not among `named`, which is asked
+    /// once nobody can publish; answers how many went. Blocks.
     ///
     /// # Errors
     /// Of `named`, or of the directory.
@@ -119,19 +128,16 @@ impl Files {
         let _lock = self.locked(true)?;
         let mut removed = 0;
         for path in entries(&self.parts)? {
-            let Ok(file) = File::open(&path) else { continue };
-            match file.try_lock() {
-                Err(TryLockError::WouldBlock) => {}
-                Ok(()) => removed += usize::from(remove(&path)?),
-                Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error).into()),
-            }
+            removed += usize::from(remove_idle(&path)?);
         }
         let named = named()?;
-        for path in entries(&self.files)? {
-            let kept = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| named.contains(name));
-            if !kept {
-                removed += usize::from(remove(&path)?);
-            }
+        let kept =
+            |path: &Path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| named.contains(name));
+        for path in entries(&self.downloads)?.into_iter().filter(|path| !kept(path)) {
+            removed += usize::from(remove_idle(&path)?);
+        }
+        for path in entries(&self.files)?.into_iter().filter(|path| !kept(path)) {
+            removed += usize::from(remove(&path)?);
         }
         Ok(removed)
     }
@@ -155,9 +161,22 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
     read().map_err(failed("list", directory))
 }
 
+/// Removes a file that nobody writes: who does holds its lock.
+fn remove_idle(path: &Path) -> Result<bool, FileError> {
+    let Ok(file) = File::open(path) else { return Ok(false) };
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Ok(()) => remove(path),
+        Err(TryLockError::Error(error)) => Err(failed("lock", path)(error)),
+    }
+}
+
 fn remove(path: &Path) -> Result<bool, FileError> {
     match fs::remove_file(path) {
-        Ok(()) => Ok(true),
+        Ok(()) => {
+            crash::point("file:removed");
+            Ok(true)
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(failed("remove", path)(error)),
     }
@@ -179,6 +198,7 @@ impl Part {
     /// A disk that does not take it.
     pub fn finish(&mut self) -> Result<(u64, String), FileError> {
         self.file.sync_all().map_err(failed("write", &self.path))?;
+        crash::point("file:written");
         Ok((self.size, hex::encode(std::mem::take(&mut self.hash).finalize())))
     }
 
@@ -225,9 +245,15 @@ impl Publishing {
     /// # Errors
     /// A directory that does not take them; those that were renamed by then are files without a row.
     pub fn publish<'a>(&self, parts: impl IntoIterator<Item = (&'a Part, &'a str)>) -> Result<(), FileError> {
-        for (part, sha256) in parts {
+        self.rename(parts.into_iter().map(|(part, sha256)| (part.path.as_path(), sha256)))
+    }
+
+    /// As [`Self::publish`], for anything that lies beside the files.
+    pub(super) fn rename<'a>(&self, found: impl IntoIterator<Item = (&'a Path, &'a str)>) -> Result<(), FileError> {
+        for (path, sha256) in found {
             let target = self.files.join(sha256);
-            fs::rename(&part.path, &target).map_err(failed("rename a part to", &target))?;
+            fs::rename(path, &target).map_err(failed("rename a part to", &target))?;
+            crash::point("file:renamed");
         }
         let directory = File::open(&self.files).and_then(|directory| directory.sync_all());
         directory.map_err(failed("sync", &self.files))

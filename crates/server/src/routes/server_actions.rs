@@ -4,7 +4,7 @@
 
 use crate::{
     App,
-    answer::{Accepted, Empty},
+    answer::{Accepted, Empty, OPERATION},
     body::Lenient,
     caller::Caller,
     error::ApiError,
@@ -13,7 +13,7 @@ use crate::{
 use axum::{
     Extension,
     extract::State,
-    http::{HeaderName, HeaderValue},
+    http::HeaderValue,
     response::{IntoResponse, Response},
 };
 use muster_api::lenient::null_as_default;
@@ -25,9 +25,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
-
-/// Id of the operation behind a synchronous answer, so that a caller can follow what the machine took.
-const OPERATION: HeaderName = HeaderName::from_static("muster-operation");
 
 /// What to update. Applications are accepted and follow the OS.
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]

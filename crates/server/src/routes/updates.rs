@@ -1,9 +1,9 @@
-//! `/1.0/provisioning/updates` (`updates-and-system.md` 10, 13-15, 17): what there is, and what machines load of it. The
-//! signed source is not part of this version.
+//! `/1.0/provisioning/updates` (`updates-and-system.md` 10, 11, 13-15, 17): what there is, how it comes, and what machines
+//! load of it.
 
 use crate::{
     App,
-    answer::{Created, Empty, Sync, Tagged, etag, if_match},
+    answer::{Created, Empty, Started, Sync, Tagged, etag, if_match},
     body::Lenient,
     caller::Caller,
     error::ApiError,
@@ -25,12 +25,14 @@ use muster_api::{
 };
 use muster_engine::{
     Error,
-    services::update::{self, Listed},
+    services::{
+        operation,
+        update::{self, Listed},
+    },
 };
 use std::pin::pin;
 
 const URL: &str = "/1.0/provisioning/updates";
-const NOT_YET: &str = "this version has no update source yet; upload updates instead";
 
 fn tag(listed: &Listed) -> String {
     etag("update", &listed.update.uuid.to_string(), listed.generation)
@@ -92,10 +94,23 @@ pub async fn cleanup(State(app): State<App>, Extension(caller): Extension<Caller
     Ok(Empty)
 }
 
-/// Not offered by this version.
-#[utoipa::path(post, path = "/1.0/provisioning/updates/:refresh", tag = "updates", responses((status = 501)))]
-pub async fn refresh() -> ApiError {
-    ApiError::not_offered(NOT_YET)
+/// Refreshes the updates from their source: a durable operation, joined if it is under way. `wait` answers at its end;
+/// otherwise the header `Muster-Operation` names it. `accept_older`: once, an index that is older than the last one is taken.
+#[utoipa::path(post, path = "/1.0/provisioning/updates/:refresh", tag = "updates",
+    params(("wait" = Option<bool>, Query), ("accept_older" = Option<bool>, Query)),
+    responses((status = 200), (status = 202), (status = 400), (status = 500)))]
+pub async fn refresh(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let (wait, accept_older) = (params.flag("wait")?, params.flag("accept_older")?);
+    let id = operation::refresh_updates(&app.engine, &caller.actor(), accept_older).await?;
+    if wait {
+        operation::answered(&app.engine, &id).await?;
+        return Ok(Empty.into_response());
+    }
+    Ok(Started(id).into_response())
 }
 
 /// To a reader `:refresh` is a malformed UUID like any other.

@@ -51,12 +51,17 @@ impl Bench {
 
     /// Listens on loopback and works on operations; answers the URL.
     pub async fn listen(&self) -> (TcpListeners, String) {
-        tokio::spawn(muster_engine::operation::run(self.engine.clone(), self.shutdown.clone()));
+        self.drive();
         let tls = Tls { certificate: self.certificate.clone(), trusted_proxies: Arc::default() };
         let listeners = TcpListeners::new(tls, self.router.clone(), self.shutdown.clone());
         listeners.set(Some("127.0.0.1:0".parse().unwrap())).await.unwrap();
         let url = format!("https://{}", listeners.local_address().await.unwrap());
         (listeners, url)
+    }
+
+    /// Works on operations.
+    pub fn drive(&self) {
+        tokio::spawn(muster_engine::operation::run(self.engine.clone(), self.shutdown.clone()));
     }
 
     pub async fn ask(&self, who: Who, method: &str, path: &str, body: impl Into<Body>) -> (StatusCode, Value) {

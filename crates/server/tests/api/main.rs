@@ -8,5 +8,6 @@ mod fleet;
 mod hostile;
 mod lists;
 mod permissions;
+mod refresh;
 mod updates;
 mod updates_hostile;

@@ -1,7 +1,11 @@
 //! A `musterd` process, spoken to over its unix socket.
 
-use http::Method;
-use muster_clients::center::{Center, CenterError, Reply};
+use http::{Method, Request};
+use http_body_util::BodyExt;
+use muster_clients::{
+    center::{Center, CenterError, Reply},
+    machine::{empty, full},
+};
 use serde_json::Value;
 use std::{
     fs::File,
@@ -51,6 +55,7 @@ impl Daemon {
             }
         }
         command.arg("--dir").arg(dir).env("MUSTER_LEASE", LEASE).env("MUSTER_KEY", "01".repeat(32));
+        command.env("MUSTER_UPDATES_SOURCE", "");
         if let Some(database) = database {
             command.env("MUSTER_DATABASE", database);
         }
@@ -101,6 +106,18 @@ impl Daemon {
 
     pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Reply, CenterError> {
         self.center.call(method, path, body).await
+    }
+
+    /// The bytes at a path; none when the daemon is gone or they are not there.
+    pub async fn bytes(&self, path: &str) -> Option<Vec<u8>> {
+        let request = Request::get(path).body(empty()).unwrap();
+        let answer = self.center.download(request).await.ok()?;
+        Some(answer.into_body().collect().await.ok()?.to_bytes().to_vec())
+    }
+
+    /// Sends bytes to a path.
+    pub async fn send(&self, path: &str, bytes: Vec<u8>) -> Result<Reply, CenterError> {
+        self.center.call_request(Request::post(path).body(full(bytes)).unwrap()).await
     }
 
     /// What is at a path; none when the daemon is gone.

@@ -12,3 +12,4 @@ mod points;
 mod site;
 mod stories;
 mod takeover;
+mod updates;

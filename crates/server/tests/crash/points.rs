@@ -3,6 +3,7 @@
 use crate::{
     site::{DATABASES, Database},
     stories::{Story, Told, tell},
+    updates,
 };
 use std::{
     collections::BTreeMap,
@@ -64,7 +65,10 @@ async fn survive(story: Story) {
                         return;
                     }
                     let _turn = TURNS.acquire().await.unwrap();
-                    let told = tell(story, database, at).await;
+                    let told = match story {
+                        Story::Updates => updates::tell(database, at).await,
+                        _ => tell(story, database, at).await,
+                    };
                     let mut found = found.lock().unwrap();
                     match told {
                         Ok(Told::Died(point)) => drop(found.0.insert((format!("{database:?}"), at), point)),
@@ -104,4 +108,9 @@ fn a_reboot_survives_a_kill_anywhere() {
 #[test]
 fn a_factory_reset_survives_a_kill_anywhere() {
     run(Story::FactoryReset);
+}
+
+#[test]
+fn updates_survive_a_kill_anywhere() {
+    run(Story::Updates);
 }

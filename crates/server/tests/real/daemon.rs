@@ -41,7 +41,7 @@ impl Daemon {
                 command.env_remove(name);
             }
         }
-        command.env("OPERATIONS_CENTER_DIR", dir.path()).env("OPERATIONS_CENTER_SOURCE_POLL_SKIP_FIRST", "true");
+        command.env("OPERATIONS_CENTER_DIR", dir.path()).env("MUSTER_UPDATES_SOURCE", "");
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let api = Peer::at(Endpoint::unix(&dir.path().join("unix.socket")), Arc::new(Counters::default()));
         let daemon = Self { child, dir, api };

@@ -46,6 +46,9 @@ pub(super) async fn run(machine: Arc<Simulated>, reserved: TcpSocket, stop: Canc
                 }
                 Effect::Register => drop(tokio::spawn(register(machine.clone(), boot.clone()))),
                 Effect::Tell(cause) => drop(tokio::spawn(tell(machine.clone(), cause, boot.clone(), stop.clone()))),
+                Effect::Look { channel, installed } => {
+                    drop(tokio::spawn(look(machine.clone(), channel, installed, boot.clone())));
+                }
                 Effect::Event(event) => machine.send_event(&event),
                 Effect::NewIdentity => match machine.wipe() {
                     Ok(()) => machine.say(What::Wiped),
@@ -153,4 +156,21 @@ async fn tell(machine: Arc<Simulated>, cause: &'static str, boot: CancellationTo
             }
         }
     }
+}
+
+/// Looks for an update at the center, and loads it.
+async fn look(machine: Arc<Simulated>, channel: String, installed: String, boot: CancellationToken) {
+    let Some(provider) = machine.provider() else { return };
+    let credentials = machine.credentials();
+    let found = tokio::select! {
+        () = boot.cancelled() => return,
+        found = boot::look(&provider, &credentials, &channel, &installed) => found,
+    };
+    match &found {
+        Ok(Some(version)) => machine.say(What::Loaded(version.clone())),
+        Ok(None) => {}
+        Err(cause) => machine.say(What::NotLoaded(cause.to_string())),
+    }
+    let now = machine.clock();
+    machine.change(|model| model.looked(found.map_err(|cause| cause.to_string()), now));
 }

@@ -53,6 +53,10 @@ pub enum What {
     NotTold(&'static str, String),
     /// It has a new identity after a factory reset.
     Wiped,
+    /// It loaded this version of an update from the center.
+    Loaded(String),
+    /// It could not look for an update, or load it.
+    NotLoaded(String),
 }
 
 impl fmt::Display for What {
@@ -67,6 +71,8 @@ impl fmt::Display for What {
             Self::Told(what) => write!(f, "told the center: {}", cause(what)),
             Self::NotTold(what, why) => write!(f, "could not tell the center {}: {why}", cause(what)),
             Self::Wiped => f.write_str("wiped"),
+            Self::Loaded(version) => write!(f, "loaded update {version}"),
+            Self::NotLoaded(why) => write!(f, "could not load an update: {why}"),
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod servers;
 pub mod settings;
 pub mod sql;
 pub mod tokens;
+pub mod update_sources;
 pub mod updates;
 pub mod warnings;
 

@@ -5,7 +5,7 @@
 
 mod observe;
 
-pub use observe::{Observation, ServerKey, keys, update_observation};
+pub use observe::{Observation, ServerKey, keys, update_observation, version_documents};
 
 use crate::db::{Row, Tx};
 use crate::error::{Result, StoreError};

@@ -24,6 +24,7 @@ use muster_domain::{
         poweroff::Poweroff,
         provider::PushProvider,
         reboot::Reboot,
+        refresh::Refresh,
         register::Register,
         update::Update,
     },
@@ -134,7 +135,7 @@ fn attach(
     now: Time,
 ) -> Result<String, StoreError> {
     let id = Uuid::now_v7().to_string();
-    let begun = Begun { plan, mark: None, documents: None };
+    let begun = Begun::unmarked(plan);
     for mut older in earlier {
         let params: Option<Params> = serde_json::from_str(&older.params).ok();
         if params.is_some_and(|params| params.server == about.server) {
@@ -203,6 +204,11 @@ pub(super) struct Begun {
 }
 
 impl Begun {
+    /// That changes nothing at a server.
+    pub(super) fn unmarked(plan: Plan) -> Self {
+        Self { plan, mark: None, documents: None }
+    }
+
     /// Goes with the operation's row, in the same transaction.
     pub(super) fn keep_documents(&self, tx: &mut Tx<'_>, operation: &str) -> Result<(), StoreError> {
         operations::set_documents(tx, operation, self.documents.as_ref())
@@ -255,6 +261,9 @@ pub(super) fn mark(
             let text = format!("{:?} does not wait for its first poll", row.name);
             return Ok(Err(Error::NotPermitted(text)));
         }
+        Wish::RefreshUpdates { .. } => {
+            return Ok(Err(Error::Internal("a refresh of the updates is about no server".into())));
+        }
         _ if before.status == ServerStatus::Unregistered => Err(ActionRefused::Unregistered),
         Wish::Register | Wish::Provider | Wish::Channel(_) | Wish::FactoryReset { .. } => Ok(before.clone()),
     };
@@ -275,10 +284,11 @@ pub(super) fn mark(
         Wish::FactoryReset { token, .. } => Plan::Reset(FactoryReset::new(*token, now)),
         Wish::Register => Plan::Register(Register::new(now)),
         Wish::Provider => Plan::Provider(PushProvider::new(now)),
+        Wish::RefreshUpdates { accept_older } => Plan::Refresh(Refresh::new(*accept_older, now)),
     };
     plan.advance(Outcome::Marked);
     if after == before && request.wish.part().is_none() {
-        return Ok(Ok(Begun { plan, mark: None, documents: None }));
+        return Ok(Ok(Begun::unmarked(plan)));
     }
     let mut observation = tracking::observation(row, &after);
     observation.last_updated = Some(now.as_microsecond());

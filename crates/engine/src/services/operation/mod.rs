@@ -1,13 +1,15 @@
 //! Operations as objects: start, look, cancel, try again, wait for the answer.
 
 mod begin;
+mod refresh;
 
 pub use begin::{Request, start};
 pub(crate) use begin::{configure_provider, register};
+pub use refresh::refresh_updates;
 
 use crate::{
     Actor, Engine, Error,
-    operation::{Documents, Params, Plan, State, StepView, unreadable},
+    operation::{Documents, Params, Plan, State, StepView, Wish, unreadable},
     services::audit,
 };
 use begin::{fill, mark};
@@ -24,7 +26,7 @@ use std::time::Duration;
 
 pub use operations::Filter;
 
-/// The kind of object that all of today's operations are about.
+/// The kind of object that most operations are about.
 const SERVER: &str = "server";
 /// A change that ticks elsewhere is seen then at the latest.
 const LOOK: Duration = Duration::from_secs(5);
@@ -156,10 +158,12 @@ pub async fn retry(engine: &Engine, actor: &Actor, id: &str) -> Result<View, Err
     let request = Request { wish: params.wish.clone(), force: params.force, document };
     let (channels, now, actor) = (engine.channel_index().await?, engine.clock().now(), actor.clone());
     let done = engine.store().write(move |tx| {
-        let Some(row) = servers::get_by_id(tx, &params.server)? else {
-            return Ok(Err(Error::NotFound("the server that the operation was about is gone".into())));
+        let begun = match (&params.wish, servers::get_by_id(tx, &params.server)?) {
+            (Wish::RefreshUpdates { .. }, _) => refresh::again(tx, &found, &params.wish, now)?,
+            (_, Some(row)) => mark(tx, &row, &found.id, &request, &channels, now.0)?,
+            (_, None) => Err(Error::NotFound("the server that the operation was about is gone".into())),
         };
-        let begun = match mark(tx, &row, &found.id, &request, &channels, now.0)? {
+        let begun = match begun {
             Ok(begun) => begun,
             Err(refused) => return Ok(Err(refused)),
         };

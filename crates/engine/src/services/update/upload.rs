@@ -4,6 +4,7 @@ use super::{blocking, sweep};
 use crate::updates::{
     archive::{self, Arrived},
     feed::{Feed, FeedReader, feed},
+    index,
 };
 use crate::{Actor, Engine, Error, services::audit};
 use bytes::Bytes;
@@ -42,24 +43,11 @@ pub async fn upload(
     let permit = engine.uploads().acquire().await;
     let _permit = permit.map_err(|_| Error::Retryable("the daemon stops".into()))?;
     let (feed, reader) = feed();
-    let authority = authority(engine);
+    let authority = index::authority(&engine.settings().updates);
     // A task of its own: once the body is here, a sender who goes away aborts nothing.
     let work = tokio::spawn(take_in(engine.clone(), actor.clone(), authority, reader));
     pump(body, feed).await;
     work.await.map_err(|error| Error::Internal(format!("the upload ended early: {error}")))?
-}
-
-/// Whose signature counts.
-fn authority(engine: &Engine) -> Result<Authority, Error> {
-    const SETTING: &str = "\"updates.signature_verification_root_ca\"";
-    let pem = &engine.settings().updates.signature_verification_root_ca;
-    if pem.trim().is_empty() {
-        let text =
-            format!("no update can be verified: {SETTING} is not set; give the publisher's root certificate there");
-        return Err(Error::NotPermitted(text));
-    }
-    Authority::new(pem, None)
-        .map_err(|error| Error::NotPermitted(format!("no update can be verified: {SETTING}: {error}")))
 }
 
 /// Hands the body on, until its end or until the reader leaves.

@@ -104,7 +104,7 @@ impl Daemon {
                 command.env_remove(&name);
             }
         }
-        command.env("OPERATIONS_CENTER_DIR", folder.file("")).env("OPERATIONS_CENTER_SOURCE_POLL_SKIP_FIRST", "true");
+        command.env("OPERATIONS_CENTER_DIR", folder.file("")).env("MUSTER_UPDATES_SOURCE", "");
         if !background {
             command.env("OPERATIONS_CENTER_DISABLE_BACKGROUND_TASKS", "true");
         }

@@ -153,3 +153,8 @@ pub fn update_observation(tx: &mut Tx, id: &str, expected: i64, observation: &Ob
     let exists = tx.query_opt("SELECT 1 FROM servers WHERE id = $1", params![id], |_| Ok(()))?;
     Err(exists.map_or(StoreError::NotFound, |()| StoreError::Stale))
 }
+
+/// The different version documents of all servers, as JSON: what is installed anywhere.
+pub fn version_documents(tx: &mut Tx) -> Result<Vec<String>> {
+    tx.query("SELECT DISTINCT version_data FROM servers", &[], |row| row.text(0))
+}
