@@ -199,13 +199,18 @@ impl Engine {
     }
 
     /// Polls a server in a moment, and again until it succeeds: up to ten times, a second apart (`servers.md` 5.3, 6.3).
+    /// Several who ask in that moment need one poll: what it finds is of later than all of them.
     pub(crate) fn poll_soon(&self, id: &str) {
-        let (engine, id) = (self.clone(), id.to_owned());
+        let (engine, id, asked) = (self.clone(), id.to_owned(), self.clock().micros());
+        let slot = self.connections().slot(&id);
         self.0.tasks.spawn(async move {
             for _ in 0..10 {
                 tokio::select! {
                     () = engine.0.shutdown.cancelled() => return,
                     () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
+                }
+                if slot.known_of.load(std::sync::atomic::Ordering::Relaxed) > asked {
+                    return;
                 }
                 if poll::poll(&engine, &id, true, muster_domain::server::enrolment::PollOrigin::Background)
                     .await

@@ -9,7 +9,7 @@ use muster_clients::{
 use muster_store::tables::servers::Server as ServerRow;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicI64},
 };
 
 /// All connections of this process.
@@ -25,6 +25,8 @@ pub(crate) struct Connections {
 pub(crate) struct Slot {
     /// Held by the poll that is under way.
     pub turn: tokio::sync::Mutex<()>,
+    /// When the last full poll began whose findings are stored, in microseconds since 1970.
+    pub known_of: AtomicI64,
     machine: Mutex<Option<(String, Arc<Machine>)>>,
     /// What the registration scriptlet left for this certificate, until it is stored: it does not run again because
     /// something newer was written to the server meanwhile.

@@ -45,7 +45,10 @@ use muster_store::{
     },
 };
 use scriptlet::Ran;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 /// How long a machine may take to say that it is there.
 const PING_WITHIN: Duration = Duration::from_secs(5);
@@ -75,7 +78,7 @@ pub async fn resync(engine: &Engine, name: &str) -> Result<(), Error> {
 pub(crate) async fn poll(engine: &Engine, id: &str, full: bool, origin: PollOrigin) -> Result<(), Error> {
     let slot = engine.connections().slot(id);
     let _turn = slot.turn.lock().await;
-    let wanted = id.to_owned();
+    let (wanted, began) = (id.to_owned(), engine.clock().micros());
     let Some(row) = engine.store().read(move |tx| servers::get_by_id(tx, &wanted)).await? else { return Ok(()) };
     if tracking::status(&row) == ServerStatus::Unregistered {
         return Ok(());
@@ -100,6 +103,9 @@ pub(crate) async fn poll(engine: &Engine, id: &str, full: bool, origin: PollOrig
     let step = apply(engine, row, found, ran, origin).await?;
     if step.as_ref().is_some_and(|step| step.registered) {
         scriptlet::stored(&slot);
+    }
+    if full && answer.is_none() && step.as_ref().is_some_and(|step| step.seen && step.wait.is_none()) {
+        slot.known_of.store(began, Relaxed);
     }
     match (answer, step) {
         (Some(text), _) => Err(Error::Machine(text)),
