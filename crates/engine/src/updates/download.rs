@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Bytes that are written at once.
+/// Bytes that are written at once, and that a crash costs at most.
 const BATCH: usize = 1 << 20;
 /// Breaks in a row, without a byte between them, until it is given up.
 const BREAKS: u32 = 4;
