@@ -7,6 +7,7 @@ use super::feed::{BrokenOff, FeedReader};
 use super::files::{FileError, Files, Part};
 use super::manifests;
 use super::names::{Meaning, Names, shown};
+use bytes::Bytes;
 use muster_clients::updates::{Authority, MESSAGE_LIMIT, VerifyError, verify};
 use muster_domain::update::index::{self, DocumentError, FILE_SIZE_LIMIT, FILES_LIMIT, File, Published};
 use muster_store::tables::updates::Manifest as ManifestRow;
@@ -15,7 +16,7 @@ use std::io::{self, Read, Write};
 use std::time::SystemTime;
 
 /// The signed description, at the root of the archive.
-const DESCRIPTION: &str = "update.sjson";
+pub(crate) const DESCRIPTION: &str = "update.sjson";
 /// The same without signature; nobody believes it.
 const UNSIGNED: &str = "update.json";
 /// Most entries, folders and headers about headers included.
@@ -106,6 +107,8 @@ pub(crate) struct Arrived {
     pub(crate) parts: BTreeMap<String, Part>,
     /// What its images are made of.
     pub(crate) manifests: Vec<ManifestRow>,
+    /// Its description as it was signed.
+    pub(crate) document: Bytes,
     /// Who signed it.
     pub(crate) signer: String,
 }
@@ -123,7 +126,7 @@ pub(crate) fn read(
     let mut archive = tar::Archive::new(body);
     let mut names = Names::default();
     let mut reading = Reading::new(files);
-    let mut signer = String::new();
+    let (mut signer, mut document) = (String::new(), Bytes::new());
     let mut last = "its beginning".to_owned();
     let entries = archive.entries().map_err(|error| ArchiveError::read(error, &last))?.raw(true);
     for (number, entry) in entries.enumerate() {
@@ -137,7 +140,8 @@ pub(crate) fn read(
             return Err(ArchiveError::Entry { name: last, why: "is there twice".into() });
         }
         if name == DESCRIPTION {
-            let verified = verify(&small(&mut entry, size, &last)?, authority, now)?;
+            document = small(&mut entry, size, &last)?.into();
+            let verified = verify(&document, authority, now)?;
             signer = verified.signer;
             reading.describe(index::update(&verified.payload)?)?;
         } else if name != UNSIGNED {
@@ -151,7 +155,7 @@ pub(crate) fn read(
     }
     let tail = io::copy(&mut (&mut body).take(TAIL_LIMIT), &mut io::sink());
     tail.map_err(|error| ArchiveError::read(error, "its end"))?;
-    reading.arrived(signer)
+    reading.arrived(document, signer)
 }
 
 /// The content of the description.
@@ -273,7 +277,7 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    fn arrived(self, signer: String) -> Result<Arrived, ArchiveError> {
+    fn arrived(self, document: Bytes, signer: String) -> Result<Arrived, ArchiveError> {
         let Some(mut published) = self.description else {
             return Err(ArchiveError::Lacks(format!("it has no {DESCRIPTION} at its root")));
         };
@@ -295,7 +299,7 @@ impl<'a> Reading<'a> {
             Some(part) => part.read().map_err(|error| error.to_string()),
             None => Err("it is not part of the archive".to_owned()),
         });
-        Ok(Arrived { published, parts: self.parts, manifests, signer })
+        Ok(Arrived { published, parts: self.parts, manifests, document, signer })
     }
 }
 

@@ -21,7 +21,10 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use muster_api::{
     envelope::Envelope,
-    provisioning::update::{Changelog, Update, UpdateFile, UpdatePut},
+    provisioning::{
+        channel::ReasonPost,
+        update::{Changelog, Update, UpdateFile, UpdatePut, Withdrawal},
+    },
 };
 use muster_engine::{
     Error,
@@ -141,6 +144,51 @@ pub async fn assign(
     if_match(&headers, &tag(&listed))?;
     update::assign(&app.engine, &caller.actor(), uuid, put.channels, Some(listed.generation)).await?;
     Ok(Empty)
+}
+
+/// An update as the tar that another center takes in. Takes `Range`, `If-Range` and `If-None-Match`.
+#[utoipa::path(get, path = "/1.0/provisioning/updates/{uuid}/:export", tag = "updates",
+    params(("uuid" = uuid::Uuid, Path)),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"), (status = 206), (status = 304), (status = 400), (status = 404), (status = 416)))]
+pub async fn export(
+    State(app): State<App>,
+    PathUuid(uuid): PathUuid,
+    headers: HeaderMap,
+) -> Result<Response<Body>, ApiError> {
+    let export = update::export(&app.engine, uuid).await?;
+    let (size, tag, name) = (export.size, export.tag.clone(), export.name.clone());
+    Ok(file::answer_from(move |at, length| export.read(at, length), size, &tag, &name, &headers))
+}
+
+/// Withdraws an update, for a reason: machines are told of the one before instead.
+#[utoipa::path(post, path = "/1.0/provisioning/updates/{uuid}/:withdraw", tag = "updates",
+    params(("uuid" = uuid::Uuid, Path)), request_body = ReasonPost, responses((status = 200), (status = 400), (status = 404)))]
+pub async fn withdraw(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    PathUuid(uuid): PathUuid,
+    Lenient(post): Lenient<ReasonPost>,
+) -> Result<Empty, ApiError> {
+    update::withdraw(&app.engine, &caller.actor(), uuid, &post.reason).await?;
+    Ok(Empty)
+}
+
+/// Takes a withdrawal back.
+#[utoipa::path(post, path = "/1.0/provisioning/updates/{uuid}/:restore", tag = "updates",
+    params(("uuid" = uuid::Uuid, Path)), responses((status = 200), (status = 400), (status = 404)))]
+pub async fn restore(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    PathUuid(uuid): PathUuid,
+) -> Result<Empty, ApiError> {
+    update::restore(&app.engine, &caller.actor(), uuid).await?;
+    Ok(Empty)
+}
+
+/// All withdrawn updates, the latest version first; those that are not here any more too.
+#[utoipa::path(get, path = "/1.0/provisioning/updates/:withdrawn", tag = "updates", responses((status = 200, body = Vec<Withdrawal>)))]
+pub async fn withdrawn(State(app): State<App>) -> Result<Sync<Vec<Withdrawal>>, ApiError> {
+    Ok(Sync(update::withdrawals(&app.engine).await?))
 }
 
 /// What it changes against the one before it in a channel.

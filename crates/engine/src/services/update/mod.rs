@@ -1,14 +1,18 @@
 //! Updates (`updates-and-system.md` 10, 13, 14): what there is, who gets it, and how it comes and goes.
 
 mod changelog;
+mod export;
 mod upload;
+mod withdrawal;
 
 pub use crate::updates::list::{List, Listed};
 pub use changelog::{Wanted, history, of_server, of_update};
+pub use export::{Export, export};
 pub use upload::upload;
+pub use withdrawal::{restore, withdraw, withdrawals};
 
 use crate::updates::files::Files;
-use crate::{Actor, Engine, Error, services::audit};
+use crate::{Actor, Engine, Error, services::audit, services::channel};
 use muster_api::provisioning::update::{Update, UpdateFile};
 use muster_store::{
     Store, StoreError, Tx,
@@ -34,7 +38,7 @@ pub async fn list(engine: &Engine) -> Result<Arc<List>, Error> {
     engine.updates().await
 }
 
-/// Updates that a channel offers, the newest first.
+/// Updates that a channel offers, the newest first; a withdrawn one is offered by none.
 ///
 /// # Errors
 /// The store's.
@@ -106,7 +110,7 @@ pub async fn content(engine: &Engine, uuid: Uuid, name: &str) -> Result<Content,
 ///
 /// # Errors
 /// [`Error::NotFound`] for an unknown update or channel, [`Error::Constraint`] for a channel that is named twice,
-/// [`Error::NotPermitted`] for an update that is not here in full, [`Error::Stale`].
+/// [`Error::NotPermitted`] for an update that is not here in full or withdrawn, and for a frozen channel; [`Error::Stale`].
 pub async fn assign(
     engine: &Engine,
     actor: &Actor,
@@ -134,6 +138,12 @@ pub async fn assign(
             return Ok(Err(Error::NotPermitted(format!(
                 "{what}: it is {status}, and machines could not load all of it"
             ))));
+        }
+        if let Some(why) = withdrawal::refused(tx, &row, &names)? {
+            return Ok(Err(Error::NotPermitted(format!("{what}: {why}"))));
+        }
+        if let Some(why) = channel::refused(tx, &row.channels, &names)? {
+            return Ok(Err(Error::NotPermitted(format!("{what}: {why}"))));
         }
         updates::set_channels(tx, &row.uuid, &names, now.max(row.last_updated + 1))?;
         let mut entry = entry.clone();

@@ -6,7 +6,7 @@ use crate::updates::{
     feed::{Feed, FeedReader, feed},
     index,
 };
-use crate::{Actor, Engine, Error, services::audit};
+use crate::{Actor, Engine, Error, services::audit, services::channel};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use muster_clients::updates::Authority;
@@ -29,9 +29,10 @@ const REST: usize = 64 << 20;
 const REST_WITHIN: Duration = Duration::from_secs(10);
 
 /// Takes in an update: an uncompressed tar with `update.sjson` and the files that it lists. All of it becomes visible at
-/// once, in the configured channel for updates, or nothing does.
+/// once, in the configured channel for updates unless that is frozen, or nothing does.
 ///
-/// An update that is here already is completed by files that it lacks, or that got lost.
+/// An update that is here already is completed by files that it lacks, or that got lost, or by its signed description
+/// where that was not kept.
 ///
 /// # Errors
 /// [`Error::Invalid`] that names the entry, [`Error::NotPermitted`] for an upload that brings nothing new.
@@ -108,7 +109,7 @@ async fn publish(engine: &Engine, actor: &Actor, arrived: Arrived) -> Result<Uui
     let (publishing, arrived, lost) = looking.await?;
     let bringing = Bringing::new(engine, actor, uuid, &arrived, lost);
     let looked = bringing.clone();
-    engine.store().read(move |tx| Ok(looked.row(updates::get(tx, &looked.uuid)?).map(drop))).await??;
+    engine.store().read(move |tx| Ok(looked.row(Stored::find(tx, &looked.uuid)?).map(drop))).await??;
 
     let (publishing, arrived) = blocking(move || {
         let parts = arrived.parts.iter().map(|(sha256, part)| (part, sha256.as_str()));
@@ -118,12 +119,13 @@ async fn publish(engine: &Engine, actor: &Actor, arrived: Arrived) -> Result<Uui
     .await?;
     let manifests = arrived.manifests;
     let written = engine.store().write(move |tx| {
-        let brought = match bringing.row(updates::get(tx, &bringing.uuid)?) {
+        let mut brought = match bringing.row(Stored::find(tx, &bringing.uuid)?) {
             Err(refused) => return Ok(Err(refused)),
             Ok(brought) => brought,
         };
-        bringing.write(tx, &brought)?;
+        bringing.write(tx, &mut brought)?;
         updates::put_manifests(tx, &bringing.uuid, &manifests)?;
+        updates::put_document(tx, &bringing.uuid, &bringing.document)?;
         audit::append(tx, &brought.entry)?;
         Ok(Ok(()))
     });
@@ -151,7 +153,22 @@ struct Bringing {
     /// SHA-256 of what is not stored here yet.
     lost: HashSet<String>,
     entry: Entry,
+    document: Bytes,
     signer: String,
+}
+
+/// What is stored under its UUID.
+struct Stored {
+    row: UpdateRow,
+    /// Whether its signed description is, too.
+    described: bool,
+}
+
+impl Stored {
+    fn find(tx: &mut Tx<'_>, uuid: &str) -> Result<Option<Self>, StoreError> {
+        let Some(row) = updates::get(tx, uuid)? else { return Ok(None) };
+        Ok(Some(Self { row, described: updates::has_document(tx, uuid)? }))
+    }
 }
 
 /// What becomes of it.
@@ -185,19 +202,20 @@ impl Bringing {
             files: published.files.clone(),
             lost,
             entry: audit::entry(now, actor, "update.upload", "update", &uuid.to_string()),
+            document: arrived.document.clone(),
             signer: arrived.signer.clone(),
         }
     }
 
     /// The row as it will be, beside what is stored under its UUID.
-    fn row(&self, stored: Option<UpdateRow>) -> Result<Brought, Error> {
-        let (mut files, mut row, fresh) = match stored {
-            None => (Vec::new(), self.row.clone(), true),
-            Some(stored) => {
-                let files: Vec<File> = serde_json::from_str(&stored.files).map_err(|_| {
+    fn row(&self, stored: Option<Stored>) -> Result<Brought, Error> {
+        let (mut files, mut row, fresh, described) = match stored {
+            None => (Vec::new(), self.row.clone(), true, false),
+            Some(Stored { row, described }) => {
+                let files: Vec<File> = serde_json::from_str(&row.files).map_err(|_| {
                     Error::Internal(format!("the stored update {:?} has a broken list of files", self.uuid))
                 })?;
-                (files, stored, false)
+                (files, row, false, described)
             }
         };
         let (mut added, mut restored, mut bytes) = (0, 0, 0u64);
@@ -219,7 +237,7 @@ impl Bringing {
             }
             bytes = bytes.saturating_add(file.size);
         }
-        if added + restored == 0 {
+        if added + restored == 0 && described {
             return Err(Error::NotPermitted("Update already existing, with all of these files".into()));
         }
         row.files = serde_json::to_string(&files).map_err(|error| Error::Internal(error.to_string()))?;
@@ -232,11 +250,20 @@ impl Bringing {
         Ok(Brought { row, fresh, entry })
     }
 
-    fn write(&self, tx: &mut Tx<'_>, brought: &Brought) -> Result<(), StoreError> {
+    fn write(&self, tx: &mut Tx<'_>, brought: &mut Brought) -> Result<(), StoreError> {
         updates::upsert(tx, &brought.row)?;
-        if brought.fresh {
-            updates::set_channels(tx, &self.uuid, std::slice::from_ref(&self.channel), self.now)?;
+        if !brought.fresh {
+            return Ok(());
         }
-        Ok(())
+        let channels = std::slice::from_ref(&self.channel);
+        match channel::refused(tx, &[], channels)? {
+            None => updates::set_channels(tx, &self.uuid, channels, self.now),
+            // It is here, and an operator may give it to another channel.
+            Some(why) => {
+                let told = brought.entry.reason.take().unwrap_or_default();
+                brought.entry.reason = Some(format!("{told}; in no channel: {why}"));
+                Ok(())
+            }
+        }
     }
 }
