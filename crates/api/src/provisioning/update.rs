@@ -66,6 +66,19 @@ pub struct Withdrawal {
     pub here: bool,
 }
 
+/// What of an update is here and what is not, before it is sent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Missing {
+    /// Identity that it will have.
+    pub uuid: Uuid,
+    /// Release.
+    pub version: String,
+    /// Names of the listed files that are not here.
+    pub missing: Vec<String>,
+    /// Names of the listed files that are here, and need not be sent.
+    pub held: Vec<String>,
+}
+
 /// Body of `PUT /updates/{uuid}`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]

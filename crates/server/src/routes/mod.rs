@@ -81,6 +81,7 @@ pub fn build(app: App) -> (Router, utoipa::openapi::OpenApi, Vec<Permission>) {
     let routes = routes
         .add(Access::Open, routes!(updates::list))
         .add(CREATE, routes!(updates::upload))
+        .add(CREATE, routes!(updates::missing))
         .add(DELETE, routes!(updates::cleanup))
         .add(CREATE, routes!(updates::refresh))
         .add_any(Access::Open, "/1.0/provisioning/updates/:refresh", axum::routing::get(updates::no_uuid))

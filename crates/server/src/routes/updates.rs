@@ -23,7 +23,7 @@ use muster_api::{
     envelope::Envelope,
     provisioning::{
         channel::ReasonPost,
-        update::{Changelog, Update, UpdateFile, UpdatePut, Withdrawal},
+        update::{Changelog, Missing, Update, UpdateFile, UpdatePut, Withdrawal},
     },
 };
 use muster_engine::{
@@ -76,18 +76,32 @@ pub async fn list(State(app): State<App>, params: Params) -> Result<Response, Ap
     Ok(Sync(kept.iter().map(|update| format!("{URL}/{}", update.uuid)).collect::<Vec<_>>()).into_response())
 }
 
-/// Takes in an update: an uncompressed tar with `update.sjson`, signed, and the files that it lists.
+/// Takes in an update: an uncompressed tar with `update.sjson`, signed, and the files that it lists. With `sparing=true` it
+/// may lack those that are here (see `:missing`).
 #[utoipa::path(post, path = "/1.0/provisioning/updates", tag = "updates",
+    params(("sparing" = Option<bool>, Query)),
     request_body(content = Vec<u8>, content_type = "application/x-tar"),
     responses((status = 201), (status = 400)))]
 pub async fn upload(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    params: Params,
     request: Request,
 ) -> Result<Created<()>, ApiError> {
+    let sparing = params.get("sparing") == "true";
     let body = request.into_body().into_data_stream().map(|bytes| bytes.map_err(|error| error.to_string()));
-    let uuid = update::upload(&app.engine, &caller.actor(), pin!(body)).await?;
+    let uuid = update::upload(&app.engine, &caller.actor(), pin!(body), sparing).await?;
     Ok(Created(format!("{URL}/{uuid}"), ()))
+}
+
+/// Says which files of an update are not here: the body is its `update.sjson`. What other updates have, and what an upload
+/// that broke off within the last day had brought whole, is here.
+#[utoipa::path(post, path = "/1.0/provisioning/updates/:missing", tag = "updates",
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses((status = 200, body = Missing), (status = 400)))]
+pub async fn missing(State(app): State<App>, request: Request) -> Result<Sync<Missing>, ApiError> {
+    let document = crate::body::read(request).await?;
+    Ok(Sync(update::missing(&app.engine, document).await?))
 }
 
 /// Deletes every update, uploaded ones and those in use too.

@@ -8,7 +8,8 @@ mod withdrawal;
 pub use crate::updates::list::{List, Listed};
 pub use changelog::{Wanted, history, of_server, of_update};
 pub use export::{Export, export};
-pub use upload::upload;
+pub(crate) use upload::forget_kept;
+pub use upload::{missing, upload};
 pub use withdrawal::{restore, withdraw, withdrawals};
 
 use crate::updates::files::Files;

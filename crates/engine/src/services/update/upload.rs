@@ -5,12 +5,14 @@ use crate::updates::{
     archive::{self, Arrived},
     feed::{Feed, FeedReader, feed},
     index,
+    kept::KEPT_FOR,
 };
 use crate::{Actor, Engine, Error, services::audit, services::channel};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use muster_clients::updates::Authority;
-use muster_domain::update::index::File;
+use muster_api::provisioning::update::Missing;
+use muster_clients::updates::{Authority, verify};
+use muster_domain::update::index::{File, update as described};
 use muster_store::{
     StoreError, Tx,
     tables::{
@@ -31,6 +33,9 @@ const REST_WITHIN: Duration = Duration::from_secs(10);
 /// Takes in an update: an uncompressed tar with `update.sjson` and the files that it lists. All of it becomes visible at
 /// once, in the configured channel for updates unless that is frozen, or nothing does.
 ///
+/// With `sparing` the archive may lack files whose content is here: those of other updates, and those that an upload which
+/// broke off had brought whole ([`missing`] says which are not).
+///
 /// An update that is here already is completed by files that it lacks, or that got lost, or by its signed description
 /// where that was not kept.
 ///
@@ -40,15 +45,62 @@ pub async fn upload(
     engine: &Engine,
     actor: &Actor,
     body: impl Stream<Item = Result<Bytes, String>> + Send + Unpin,
+    sparing: bool,
 ) -> Result<Uuid, Error> {
     let permit = engine.uploads().acquire().await;
     let _permit = permit.map_err(|_| Error::Retryable("the daemon stops".into()))?;
     let (feed, reader) = feed();
     let authority = index::authority(&engine.settings().updates);
     // A task of its own: once the body is here, a sender who goes away aborts nothing.
-    let work = tokio::spawn(take_in(engine.clone(), actor.clone(), authority, reader));
+    let work = tokio::spawn(take_in(engine.clone(), actor.clone(), authority, reader, sparing));
     pump(body, feed).await;
     work.await.map_err(|error| Error::Internal(format!("the upload ended early: {error}")))?
+}
+
+/// The engine's time, as those who look at certificates and files want it.
+fn system_time(engine: &Engine) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(engine.clock().micros()).unwrap_or_default())
+}
+
+/// What of an update is not here, neither stored nor kept from an upload that broke off. `document` is its description as it
+/// was signed.
+///
+/// # Errors
+/// [`Error::Invalid`] for a description that is not signed by whom it has to be, or not as it has to be.
+pub async fn missing(engine: &Engine, document: Bytes) -> Result<Missing, Error> {
+    let (authority, now, engine) =
+        (index::authority(&engine.settings().updates)?, system_time(engine), engine.clone());
+    blocking(move || {
+        let invalid = |error: &dyn std::fmt::Display| Error::Invalid(format!("update.sjson: {error}"));
+        let verified = verify(&document, &authority, now).map_err(|error| invalid(&error))?;
+        let published = described(&verified.payload).map_err(|error| invalid(&error))?;
+        let files = engine.files();
+        let here = |file: &File| files.has(&file.sha256, file.size) || files.keeps(&file.sha256, file.size);
+        let (held, missing): (Vec<&File>, Vec<&File>) = published.files.iter().partition(|file| here(file));
+        Ok(Missing {
+            uuid: published.upload_id(),
+            version: published.version.clone(),
+            missing: missing.into_iter().map(|file| file.filename.clone()).collect(),
+            held: held.into_iter().map(|file| file.filename.clone()).collect(),
+        })
+    })
+    .await
+}
+
+/// Forgets what uploads that broke off have brought, when it was not sent for again in time.
+///
+/// # Errors
+/// Files that cannot be removed.
+pub(crate) async fn forget_kept(engine: &Engine) -> Result<(), Error> {
+    let (before, engine) = (system_time(engine) - KEPT_FOR, engine.clone());
+    blocking(move || {
+        let removed = engine.files().forget(before, u64::MAX)?;
+        if removed > 0 {
+            tracing::info!(removed, "files of uploads that broke off are forgotten");
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// Hands the body on, until its end or until the reader leaves.
@@ -82,13 +134,13 @@ async fn take_in(
     actor: Actor,
     authority: Result<Authority, Error>,
     reader: FeedReader,
+    sparing: bool,
 ) -> Result<Uuid, Error> {
     let authority = authority?;
-    let micros = u64::try_from(engine.clock().micros()).unwrap_or_default();
-    let now = SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
+    let now = system_time(&engine);
     let reading = engine.clone();
     let arrived = blocking(move || {
-        archive::read(reading.files(), &authority, now, reader).map_err(|error| match error.by_sender() {
+        archive::read(reading.files(), &authority, now, reader, sparing).map_err(|error| match error.by_sender() {
             true => Error::Invalid(error.to_string()),
             false => Error::Internal(error.to_string()),
         })
@@ -114,6 +166,7 @@ async fn publish(engine: &Engine, actor: &Actor, arrived: Arrived) -> Result<Uui
     let (publishing, arrived) = blocking(move || {
         let parts = arrived.parts.iter().map(|(sha256, part)| (part, sha256.as_str()));
         publishing.publish(parts)?;
+        publishing.publish_kept(arrived.held.iter().map(String::as_str))?;
         Ok((publishing, arrived))
     })
     .await?;
