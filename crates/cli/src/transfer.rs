@@ -59,32 +59,35 @@ pub(crate) async fn download(
 pub(crate) async fn copy_file(ctx: &Context, remote: &Remote, path: &ApiPath, target: &Path) -> Result<u64> {
     let name = target.display().to_string();
     let failed = || Error::io(format!("cannot write {name}"));
-    let mut answer = remote.file(path, &[]).await?;
-    let header = |answer: &http::Response<AnswerBody>, name| {
-        answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
-    };
-    let tag = header(&answer, header::ETAG);
-    let size: u64 = header(&answer, header::CONTENT_LENGTH).parse().unwrap_or_default();
+    let (head, mut content) = remote.file(path, &[]).await?.into_parts();
+    let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let tag = header(header::ETAG);
+    let size = header(header::CONTENT_LENGTH).parse::<u64>();
+    let size = size.map_err(|_| Error::Failed("the center does not say how large the file is".into()))?;
     let short: String = tag.chars().filter(char::is_ascii_alphanumeric).take(16).collect();
     let mut part = target.as_os_str().to_owned();
     part.push(format!(".{short}.part"));
     let mut file = tokio::fs::OpenOptions::new();
     let mut file = file.append(true).create(true).mode(0o600).open(&part).await.map_err(failed())?;
     let mut from = file.metadata().await.map_err(failed())?.len();
-    if from > 0 {
-        let range = [(header::RANGE, format!("bytes={from}-")), (header::IF_RANGE, tag)];
-        if from < size {
-            answer = remote.file(path, &range).await?;
-        }
-        if from > size || (from < size && answer.status() != http::StatusCode::PARTIAL_CONTENT) {
+    if from > size {
+        file.set_len(0).await.map_err(failed())?;
+        from = 0;
+    } else if from > 0 && from < size {
+        drop(content);
+        let range = [(header::RANGE, format!("bytes={from}-")), (header::IF_RANGE, tag.to_owned())];
+        let (head, rest) = remote.file(path, &range).await?.into_parts();
+        if head.status != http::StatusCode::PARTIAL_CONTENT {
+            // It changed in between, and all of it comes.
             file.set_len(0).await.map_err(failed())?;
             from = 0;
         }
+        content = rest;
     }
     let bar = progress(ctx, &name);
     bar.set_position(from);
     if from < size {
-        let copied = copy(remote, answer.into_body(), &mut file, &name, &bar, from).await;
+        let copied = copy(remote, content, &mut file, &name, &bar, from).await;
         bar.finish_and_clear();
         from = copied.map_err(|error| match error {
             Error::Unreachable { address, cause } => {
@@ -104,8 +107,8 @@ pub(crate) async fn copy_file(ctx: &Context, remote: &Remote, path: &ApiPath, ta
 
 /// Writes a file of the center to standard output.
 pub(crate) async fn print_file(remote: &Remote, path: &ApiPath) -> Result {
-    let answer = remote.file(path, &[]).await?.into_body();
-    copy(remote, answer, &mut tokio::io::stdout(), "-", &ProgressBar::hidden(), 0).await.map(drop)
+    let content = remote.file(path, &[]).await?.into_body();
+    copy(remote, content, &mut tokio::io::stdout(), "-", &ProgressBar::hidden(), 0).await.map(drop)
 }
 
 /// Sends a file, or standard input for `-`, as the body of a call, and shows how far it is.

@@ -138,7 +138,7 @@ fn a_withdrawal_outlives_its_update_and_a_document_does_not() {
         write(store, updates::delete_all);
         assert_eq!(write(store, |tx| updates::document(tx, ONE)), None);
         assert!(!write(store, |tx| updates::has_document(tx, ONE)));
-        assert_eq!(write(store, updates::withdrawals), [withdrawal.clone()]);
+        assert_eq!(write(store, updates::withdrawals), vec![withdrawal.clone()]);
         assert_eq!(write(store, |tx| updates::withdrawal(tx, ONE)), Some(withdrawal));
         assert_eq!(write(store, updates::withdrawn).into_iter().map(|id| id.to_string()).collect::<Vec<_>>(), [ONE]);
         write(store, |tx| updates::restore(tx, ONE, 9));

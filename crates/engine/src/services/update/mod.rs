@@ -23,6 +23,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::time::SystemTime;
 use uuid::Uuid;
 
 /// Uploads that are read at the same time; further ones wait.
@@ -180,11 +181,19 @@ pub async fn delete_all(engine: &Engine, actor: &Actor) -> Result<(), Error> {
         }
         tracing::warn!(%error, "the disk is full: the files of all updates are removed before their rows");
         let files = engine.clone();
-        blocking(move || files.files().sweep(|| Ok::<_, Error>(HashSet::new()))).await?;
+        blocking(move || {
+            files.files().forget(SystemTime::UNIX_EPOCH, 0)?;
+            files.files().sweep(|| Ok::<_, Error>(HashSet::new()))
+        })
+        .await?;
         delete_rows(engine, actor).await?;
     }
     let (files, store) = (engine.clone(), engine.store().clone());
-    blocking(move || sweep(&store, files.files())).await
+    blocking(move || {
+        files.files().forget(SystemTime::UNIX_EPOCH, 0)?;
+        sweep(&store, files.files())
+    })
+    .await
 }
 
 async fn delete_rows(engine: &Engine, actor: &Actor) -> Result<(), Error> {

@@ -156,6 +156,11 @@ async fn publish(engine: &Engine, actor: &Actor, arrived: Arrived) -> Result<Uui
         let publishing = files.files().publishing()?;
         let lost = arrived.published.files.iter().filter(|file| !files.files().has(&file.sha256, file.size));
         let lost: HashSet<String> = lost.map(|file| file.sha256.clone()).collect();
+        let here = |file: &File| !lost.contains(&file.sha256) || files.files().keeps(&file.sha256, file.size);
+        if let Some(gone) = arrived.published.files.iter().find(|f| arrived.held.contains(&f.sha256) && !here(f)) {
+            let name = &gone.filename;
+            return Err(Error::Retryable(format!("{name:?} was here and is not any more: send the update again")));
+        }
         Ok((publishing, arrived, lost))
     });
     let (publishing, arrived, lost) = looking.await?;
