@@ -59,8 +59,7 @@ impl Files {
     /// # Errors
     /// Directories that cannot be made.
     pub fn open(directory: &Path) -> Result<Self, FileError> {
-        let [files, parts, downloads, kept] =
-            ["files", "parts", "downloads", "kept"].map(|name| directory.join(name));
+        let [files, parts, downloads, kept] = ["files", "parts", "downloads", "kept"].map(|name| directory.join(name));
         for path in [&files, &parts, &downloads, &kept] {
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make", path))?;
         }

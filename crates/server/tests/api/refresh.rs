@@ -106,8 +106,10 @@ fn what_the_source_has_comes_and_what_is_outranked_goes() {
         assert_eq!((severity, &list[0]["url"]), (&json!("none"), &json!("/202511020000")));
         let files = get(&site.bench, &format!("{URL}/{uuid}/files")).await;
         assert_eq!(files.as_array().unwrap().len(), 24);
-        let (status, _, bytes) =
-            site.bench.ask_bytes(Who::Stranger, "GET", &format!("{URL}/{uuid}/files/x86_64/incus.raw.gz"), "").await;
+        let (status, _, bytes) = site
+            .bench
+            .ask_bytes(Who::Stranger, "GET", &format!("{URL}/{uuid}/files/x86_64/incus.raw.gz"), &[], "")
+            .await;
         assert_eq!(status, StatusCode::OK);
         assert_eq!(bytes, std::fs::read(site.publisher.path(&site.file(V[1]))).unwrap());
         let changes = get(&site.bench, &format!("{URL}/{uuid}/changelog")).await;
@@ -139,6 +141,47 @@ fn what_the_source_has_comes_and_what_is_outranked_goes() {
             audit["metadata"].as_array().unwrap().iter().filter_map(|e| e["action"].as_str()).collect();
         assert_eq!(actions.iter().filter(|a| **a == "update.fetch").count(), 5, "{actions:?}");
         assert_eq!(actions.iter().filter(|a| **a == "update.remove").count(), 2, "{actions:?}");
+    });
+}
+
+#[test]
+fn what_was_withdrawn_is_not_fetched_what_a_channel_awaits_stays_and_all_can_be_exported() {
+    on_both(async |bench| {
+        let site = Site::new(bench, Encoding::Clear).await;
+        let ask = async |method: &str, path: &str, body: Value| {
+            let (status, answer) = site.bench.ask(Who::Unix, method, path, body.to_string()).await;
+            assert!(status.is_success(), "{method} {path}: {answer}");
+            answer["metadata"].clone()
+        };
+        site.publish(&[V[1], V[0]], 1);
+        site.good().await;
+        let list = get(&site.bench, &format!("{URL}?recursion=1")).await;
+        let path = |at: usize| format!("{URL}/{}", list[at]["uuid"].as_str().unwrap());
+        let (status, _, tar) = site.bench.ask_bytes(Who::Unix, "GET", &format!("{}/:export", path(0)), &[], "").await;
+        assert_eq!(status, StatusCode::OK);
+        let other_store = muster_store::testing::sqlite();
+        let other = Bench::new(other_store.store.clone()).await;
+        let settings = json!({"source": "", "signature_verification_root_ca": site.publisher.authority().root_pem()});
+        other.ask(Who::Unix, "PUT", "/1.0/system/updates", settings.to_string()).await;
+        let (status, answer) = other.ask(Who::Unix, "POST", URL, tar.to_vec()).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+
+        ask("POST", &format!("{}/:withdraw", path(0)), json!({"reason": "bad"})).await;
+        ask("DELETE", URL, json!({})).await;
+        site.good().await;
+        site.ready(&[V[0]]).await;
+
+        // A channel will get the oldest one, so it stays beside three newer ones.
+        let follow = json!({"name": "late", "follow": {"channel": "stable", "after": 86_400}});
+        ask("POST", "/1.0/provisioning/channels", follow).await;
+        let freeze = json!({"reason": "an incident"});
+        ask("POST", "/1.0/provisioning/channels/stable/:freeze", freeze).await;
+        site.publish(&[V[4], V[3], V[2], V[1], V[0]], 2);
+        site.good().await;
+        let fetched: Vec<(String, usize)> = site.updates().await.into_iter().map(|u| (u.0, u.2)).collect();
+        let expected =
+            [(V[4], 0), (V[3], 0), (V[2], 0), (V[0], 1)].map(|(version, in_so_many)| (version.to_owned(), in_so_many));
+        assert_eq!(fetched, expected, "nothing enters a frozen channel");
     });
 }
 
@@ -330,8 +373,9 @@ fn one_refresh_is_under_way_at_a_time_and_can_be_cancelled_and_tried_again() {
         site.ready(&[V[0]]).await;
         // What was there is not asked for again.
         let asked = site.publisher.asked();
-        assert_eq!(asked.len(), 2, "{asked:?}");
+        assert_eq!(asked.len(), 3, "{asked:?}");
         assert_eq!(asked[1].range.as_deref(), Some("bytes=100-"));
+        assert_eq!(asked[2].path, format!("/{}/update.sjson", V[0]));
     });
 }
 

@@ -68,8 +68,7 @@ fn system_time(engine: &Engine) -> SystemTime {
 /// # Errors
 /// [`Error::Invalid`] for a description that is not signed by whom it has to be, or not as it has to be.
 pub async fn missing(engine: &Engine, document: Bytes) -> Result<Missing, Error> {
-    let (authority, now, engine) =
-        (index::authority(&engine.settings().updates)?, system_time(engine), engine.clone());
+    let (authority, now, engine) = (index::authority(&engine.settings().updates)?, system_time(engine), engine.clone());
     blocking(move || {
         let invalid = |error: &dyn std::fmt::Display| Error::Invalid(format!("update.sjson: {error}"));
         let verified = verify(&document, &authority, now).map_err(|error| invalid(&error))?;
