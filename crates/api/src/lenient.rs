@@ -8,6 +8,12 @@ pub fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>
     Ok(Option::<T>::deserialize(d)?.unwrap_or_default())
 }
 
+/// For `#[serde(default, deserialize_with = "lenient::present")]`: a key that is not there is `None`, `null` is `Some(None)`.
+/// So a client that does not know the key changes nothing.
+pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(d).map(Some)
+}
+
 /// Properties: numbers, booleans and null become text, nested values are refused (`servers.md` 2.1).
 pub fn properties<'de, D: Deserializer<'de>>(d: D) -> Result<Option<BTreeMap<String, String>>, D::Error> {
     let Some(map) = Option::<BTreeMap<String, serde_json::Value>>::deserialize(d)? else { return Ok(None) };

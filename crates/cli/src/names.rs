@@ -97,6 +97,12 @@ pub(crate) fn updates() -> Names {
     updates.iter().map(|o| name(field(o, "uuid"), &format!("{} {}", field(o, "origin"), field(o, "version")))).collect()
 }
 
+/// Updates that were withdrawn, with their versions.
+pub(crate) fn withdrawn_updates() -> Names {
+    let updates = list(ApiPath::of(&["provisioning", "updates", ":withdrawn"]));
+    updates.iter().map(|o| name(field(o, "uuid"), &format!("{} {}", field(o, "origin"), field(o, "version")))).collect()
+}
+
 /// Warnings, with what they are about.
 pub(crate) fn warnings() -> Names {
     let warnings = list(ApiPath::of(&["warnings"]));
@@ -144,6 +150,11 @@ pub(crate) fn server_states() -> Names {
 /// States of an update.
 pub(crate) fn update_states() -> Names {
     fixed(&["pending", "ready"])
+}
+
+/// How urgent an update may be.
+pub(crate) fn severities() -> Names {
+    fixed(&["none", "low", "medium", "high", "critical"])
 }
 
 /// Formats of a list.

@@ -157,6 +157,25 @@ impl Remote {
         Ok(self.0.download(request(path, "application/json", sent)?).await?.into_body())
     }
 
+    /// A GET whose answer is a file, with further headers.
+    pub(crate) async fn file(
+        &self,
+        path: &ApiPath,
+        headers: &[(header::HeaderName, String)],
+    ) -> Result<http::Response<AnswerBody>> {
+        let mut request = http::Request::builder().uri(path.as_str());
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(machine::empty());
+        Ok(self.0.download(request.map_err(|e| Error::Usage(format!("not a valid request: {e}")))?).await?)
+    }
+
+    /// A call whose body is not JSON, and which is sent whole.
+    pub(crate) async fn send_whole(&self, path: &ApiPath, body: Vec<u8>) -> Result<Value> {
+        Ok(self.send_bytes(path, machine::full(body)).await?.metadata)
+    }
+
     /// A call whose body is not JSON.
     pub(crate) async fn send_bytes(&self, path: &ApiPath, body: RequestBody) -> Result<Reply> {
         reply(self.0.call_request(request(path, "application/octet-stream", body)?).await?)

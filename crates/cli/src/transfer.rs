@@ -3,14 +3,17 @@
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::remote::{ApiPath, Remote, Reply};
-use futures_util::TryStreamExt;
+use futures_util::{TryStreamExt, stream};
+use http::header;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use muster_clients::machine::{AnswerBody, RequestBody};
 use serde_json::Value;
-use std::io::IsTerminal;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use std::io::{IsTerminal, SeekFrom};
+use std::ops::Range;
+use std::path::Path;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::io::ReaderStream;
 
 /// Bytes of an upload that are read at once.
@@ -26,7 +29,7 @@ pub(crate) async fn download(
 ) -> Result {
     if target == "-" {
         let answer = remote.bytes(path, body).await?;
-        return copy(remote, answer, &mut tokio::io::stdout(), target, &ProgressBar::hidden()).await.map(drop);
+        return copy(remote, answer, &mut tokio::io::stdout(), target, &ProgressBar::hidden(), 0).await.map(drop);
     }
     let failed = || format!("cannot write {target}");
     // Made before the call: a file that is there already costs the other side no work.
@@ -34,7 +37,7 @@ pub(crate) async fn download(
     let mut file = file.write(true).create_new(true).mode(0o600).open(target).await.map_err(Error::io(failed()))?;
     let bar = progress(ctx, target);
     let done = match remote.bytes(path, body).await {
-        Ok(answer) => copy(remote, answer, &mut file, target, &bar).await,
+        Ok(answer) => copy(remote, answer, &mut file, target, &bar, 0).await,
         Err(error) => Err(error),
     };
     bar.finish_and_clear();
@@ -51,23 +54,103 @@ pub(crate) async fn download(
     }
 }
 
+/// Copies a file of the center to a new one. A copy that broke off before goes on where it was, as long as the center still
+/// has the same content: what is here of it lies beside, under a name with the content's entity tag.
+pub(crate) async fn copy_file(ctx: &Context, remote: &Remote, path: &ApiPath, target: &Path) -> Result<u64> {
+    let name = target.display().to_string();
+    let failed = || Error::io(format!("cannot write {name}"));
+    let (head, mut content) = remote.file(path, &[]).await?.into_parts();
+    let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let tag = header(header::ETAG);
+    let size = header(header::CONTENT_LENGTH).parse::<u64>();
+    let size = size.map_err(|_| Error::Failed("the center does not say how large the file is".into()))?;
+    let short: String = tag.chars().filter(char::is_ascii_alphanumeric).take(16).collect();
+    let mut part = target.as_os_str().to_owned();
+    part.push(format!(".{short}.part"));
+    let mut file = tokio::fs::OpenOptions::new();
+    let mut file = file.append(true).create(true).mode(0o600).open(&part).await.map_err(failed())?;
+    let mut from = file.metadata().await.map_err(failed())?.len();
+    if from > size {
+        file.set_len(0).await.map_err(failed())?;
+        from = 0;
+    } else if from > 0 && from < size {
+        drop(content);
+        let range = [(header::RANGE, format!("bytes={from}-")), (header::IF_RANGE, tag.to_owned())];
+        let (head, rest) = remote.file(path, &range).await?.into_parts();
+        if head.status != http::StatusCode::PARTIAL_CONTENT {
+            // It changed in between, and all of it comes.
+            file.set_len(0).await.map_err(failed())?;
+            from = 0;
+        }
+        content = rest;
+    }
+    let bar = progress(ctx, &name);
+    bar.set_position(from);
+    if from < size {
+        let copied = copy(remote, content, &mut file, &name, &bar, from).await;
+        bar.finish_and_clear();
+        from = copied.map_err(|error| match error {
+            Error::Unreachable { address, cause } => {
+                let cause = format!("{cause}; the same command goes on where this one broke off");
+                Error::Unreachable { address, cause }
+            }
+            error => error,
+        })?;
+    }
+    if from != size {
+        return Err(Error::Failed(format!("{name} has {from} of {size} bytes; the same command goes on from there")));
+    }
+    file.sync_all().await.map_err(failed())?;
+    tokio::fs::rename(&part, target).await.map_err(failed())?;
+    Ok(size)
+}
+
+/// Writes a file of the center to standard output.
+pub(crate) async fn print_file(remote: &Remote, path: &ApiPath) -> Result {
+    let content = remote.file(path, &[]).await?.into_body();
+    copy(remote, content, &mut tokio::io::stdout(), "-", &ProgressBar::hidden(), 0).await.map(drop)
+}
+
 /// Sends a file, or standard input for `-`, as the body of a call, and shows how far it is.
 pub(crate) async fn upload_shown(ctx: &Context, remote: &Remote, path: &ApiPath, source: &str) -> Result<Reply> {
     if source == "-" {
-        return remote.send_bytes(path, stream(tokio::io::stdin())).await;
+        return remote.send_bytes(path, read_by(tokio::io::stdin())).await;
     }
     let failed = || Error::io(format!("cannot read {source}"));
-    let file = tokio::fs::File::open(source).await.map_err(failed())?;
-    let size = file.metadata().await.map_err(failed())?.len();
+    let size = tokio::fs::metadata(source).await.map_err(failed())?.len();
+    // What tells no size, such as a pipe, is read to its end.
+    let whole = if size > 0 { 0..size } else { 0..u64::MAX };
+    upload_ranges(ctx, remote, path, source, vec![whole]).await
+}
+
+/// Sends these parts of a file, one behind the other, as the body of a call, and shows how far it is.
+pub(crate) async fn upload_ranges(
+    ctx: &Context,
+    remote: &Remote,
+    path: &ApiPath,
+    source: &str,
+    ranges: Vec<Range<u64>>,
+) -> Result<Reply> {
+    let file = tokio::fs::File::open(source).await.map_err(Error::io(format!("cannot read {source}")))?;
+    let size = ranges.iter().fold(0u64, |size, range| size.saturating_add(range.end - range.start));
     let bar = progress(ctx, source);
-    if size > 0 && !bar.is_hidden() {
+    if size < u64::MAX && !bar.is_hidden() {
         let style =
             ProgressStyle::with_template("{msg}: {decimal_bytes} of {decimal_total_bytes} ({decimal_bytes_per_sec})");
         bar.set_length(size);
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     }
     let counted = bar.clone();
-    let frames = ReaderStream::with_capacity(file, CHUNK).map_ok(move |bytes| {
+    let parts = stream::try_unfold((file, ranges.into_iter()), |(mut file, mut ranges)| async move {
+        let Some(range) = ranges.next() else { return Ok::<_, std::io::Error>(None) };
+        // A pipe can be read only where it stands.
+        if range.start > 0 {
+            file.seek(SeekFrom::Start(range.start)).await?;
+        }
+        let part = file.try_clone().await?.take(range.end - range.start);
+        Ok(Some((ReaderStream::with_capacity(part, CHUNK), (file, ranges))))
+    });
+    let frames = parts.try_flatten().map_ok(move |bytes| {
         counted.inc(bytes.len() as u64);
         Frame::data(bytes)
     });
@@ -85,16 +168,16 @@ fn progress(ctx: &Context, target: &str) -> ProgressBar {
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())).with_message(target.to_owned())
 }
 
-/// Copies a whole answer; how many bytes it had.
+/// Copies a whole answer behind so many bytes; how many there are then.
 async fn copy(
     remote: &Remote,
     mut answer: AnswerBody,
     target: &mut (impl AsyncWrite + Unpin),
     name: &str,
     bar: &ProgressBar,
+    mut bytes: u64,
 ) -> Result<u64> {
     let failed = || format!("cannot write {name}");
-    let mut bytes = 0;
     while let Some(frame) = answer.frame().await {
         let frame =
             frame.map_err(|e| Error::Unreachable { address: remote.address().to_owned(), cause: e.to_string() })?;
@@ -111,13 +194,13 @@ async fn copy(
 /// Sends a file, or standard input for `-`, as the body of a call.
 pub(crate) async fn upload(remote: &Remote, path: &ApiPath, source: &str) -> Result {
     if source == "-" {
-        return remote.send_bytes(path, stream(tokio::io::stdin())).await.map(drop);
+        return remote.send_bytes(path, read_by(tokio::io::stdin())).await.map(drop);
     }
     let file = tokio::fs::File::open(source).await.map_err(Error::io(format!("cannot read {source}")))?;
-    remote.send_bytes(path, stream(file)).await.map(drop)
+    remote.send_bytes(path, read_by(file)).await.map(drop)
 }
 
-fn stream(source: impl AsyncRead + Send + 'static) -> RequestBody {
+fn read_by(source: impl AsyncRead + Send + 'static) -> RequestBody {
     let frames = ReaderStream::new(source).map_ok(Frame::data).map_err(Into::into);
     StreamBody::new(frames).boxed_unsync()
 }

@@ -151,6 +151,45 @@ fn an_answer_of_something_else_is_named_by_its_status() {
 }
 
 #[test]
+fn an_export_that_broke_off_goes_on_where_it_was() {
+    const TAG: &str = "ETag: \"abcdef0123456789ff\"\r\n";
+    let updates = || ok(r#"[{"uuid":"u","version":"1","channels":["stable"],"update_status":"ready"}]"#);
+    let rest = "Content-Range: bytes 4-9/10\r\n";
+    let bed = Bed::answering([updates(), (200, TAG, "0123456789".into()), (206, rest, "456789".into()), updates()]);
+    let target = bed.scratch.path().join("u.tar");
+    let part = bed.scratch.path().join("u.tar.abcdef0123456789.part");
+    std::fs::write(&part, "0123").unwrap();
+    let line = format!("update export {} u", target.display());
+    let (code, said, error) = bed.run(&line);
+    assert_eq!((code, said.contains("Wrote update 1, 10 B")), (0, true), "{said}{error}");
+    assert_eq!((std::fs::read_to_string(&target).unwrap().as_str(), part.exists()), ("0123456789", false));
+    let export = "GET /1.0/provisioning/updates/u/:export";
+    assert_eq!(bed.requests(), ["GET /1.0/provisioning/updates?recursion=1", export, export]);
+    let (code, _, error) = bed.run(&line);
+    assert!(code == 2 && error.contains("there already"), "{error}");
+}
+
+#[test]
+fn a_rule_is_set_on_the_channel_as_it_was_seen() {
+    let channel = || (200, "ETag: \"e1\"\r\n", envelope("sync", 0, "", r#"{"name":"stable","description":"d"}"#));
+    let bed = Bed::answering([channel(), ok("null"), channel(), ok("null"), ok("{}"), ok("{}")]);
+    assert_eq!(bed.run("channel follow stable testing --after 7d --at-once critical").0, 0);
+    let follow = serde_json::json!({"channel": "testing", "after": 604_800, "at_once": "critical"});
+    assert_eq!(bed.last_body(), serde_json::json!({"description": "d", "follow": follow}));
+    assert_eq!(bed.run("channel unfollow stable").0, 0);
+    assert_eq!(bed.last_body(), serde_json::json!({"description": "d", "follow": null}));
+    assert_eq!(bed.run("channel freeze stable --reason incident").0, 0);
+    assert_eq!(bed.last_body(), serde_json::json!({"reason": "incident"}));
+    assert_eq!(bed.run("channel thaw stable").0, 0);
+    assert_eq!(bed.run("channel freeze stable").0, 2, "not without a reason");
+    let requests = bed.requests();
+    assert_eq!(
+        requests[4..],
+        ["POST /1.0/provisioning/channels/stable/:freeze", "POST /1.0/provisioning/channels/stable/:thaw"]
+    );
+}
+
+#[test]
 fn what_destroys_is_refused_without_a_terminal_unless_agreed() {
     let server = r#"{"name":"m1","connection_url":"https://m1:8443","server_status":"ready","cluster":"c1"}"#;
     let bed = Bed::answering([ok(server), ok("{}"), ok("{}")]);

@@ -14,6 +14,7 @@ mod masks;
 pub mod operation;
 pub mod poll;
 mod presence;
+pub mod promotion;
 pub mod services;
 pub mod settings;
 pub mod updates;

@@ -1,6 +1,7 @@
-//! What has to be tidied up from time to time: the events are kept up to a number and an age. One daemon of a site does it.
+//! What has to be tidied up from time to time: the events are kept up to a number and an age, which one daemon of a site
+//! sees to, and each sees to the files that broken uploads have left with it.
 
-use crate::Engine;
+use crate::{Engine, services};
 use muster_store::{
     StoreError,
     tables::{events, leases},
@@ -25,6 +26,10 @@ pub async fn run(engine: Engine, shutdown: CancellationToken) {
     loop {
         if let Err(error) = once(&engine, &owner).await {
             tracing::error!(%error, "cannot drop old events");
+        }
+        // Each daemon's own files.
+        if let Err(error) = services::update::forget_kept(&engine).await {
+            tracing::error!(%error, "cannot forget what broken uploads have brought");
         }
         tokio::select! {
             () = shutdown.cancelled() => break,

@@ -48,8 +48,25 @@ fn part(range: Option<&str>, size: u64) -> Part {
 
 /// The answer to a request for a file of `size` bytes whose content has this SHA-256.
 pub fn answer(file: File, size: u64, sha256: &str, name: &str, asked: &HeaderMap) -> Response {
+    let read = move |at, length| {
+        let mut chunk = vec![0; length];
+        file.read_exact_at(&mut chunk, at)?;
+        Ok(chunk.into())
+    };
+    answer_from(read, size, sha256, name, asked)
+}
+
+/// As [`answer`], of whatever can be read at a place: `read` gives as many bytes as it is asked for, and blocks. `tag` is
+/// another one for another content.
+pub fn answer_from(
+    read: impl Fn(u64, usize) -> io::Result<Bytes> + Send + Sync + 'static,
+    size: u64,
+    tag: &str,
+    name: &str,
+    asked: &HeaderMap,
+) -> Response {
     let text = |key| asked.get(key).and_then(|value: &HeaderValue| value.to_str().ok());
-    let tag = format!("\"{sha256}\"");
+    let tag = format!("\"{tag}\"");
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     let mut set = |key, value: &str| HeaderValue::from_str(value).map(|value| headers.insert(key, value)).is_ok();
@@ -80,24 +97,20 @@ pub fn answer(file: File, size: u64, sha256: &str, name: &str, asked: &HeaderMap
     set(header::CONTENT_DISPOSITION, &format!("attachment; filename=\"{}\"", name.replace(['"', '\\'], "_")));
     set(header::CONTENT_LENGTH, &length.to_string());
     *response.status_mut() = status;
-    *response.body_mut() = body(file, from, length);
+    *response.body_mut() = body(read, from, length);
     response
 }
 
-fn body(file: File, from: u64, length: u64) -> Body {
-    let file = Arc::new(file);
+fn body(read: impl Fn(u64, usize) -> io::Result<Bytes> + Send + Sync + 'static, from: u64, length: u64) -> Body {
+    let content = Arc::new(read);
     let chunks = (0..length.div_ceil(CHUNK)).map(move |number| {
         let at = number * CHUNK;
         (from + at, CHUNK.min(length - at))
     });
     let read = move |(at, length)| {
-        let file = file.clone();
+        let content = content.clone();
         async move {
-            let read = move || -> io::Result<Bytes> {
-                let mut chunk = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-                file.read_exact_at(&mut chunk, at)?;
-                Ok(chunk.into())
-            };
+            let read = move || content(at, usize::try_from(length).map_err(io::Error::other)?);
             tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
         }
     };

@@ -11,7 +11,7 @@ use muster_store::testing::{self, TestStore, stores};
 use muster_store::{Key, KeyRing, SealError, Secret, Store, StoreError, Value, Violation, params};
 
 fn channel(name: &str) -> Channel {
-    Channel { name: name.into(), description: String::new(), last_updated: 1 }
+    Channel { name: name.into(), last_updated: 1, ..Channel::default() }
 }
 
 fn names(store: &Store) -> Vec<String> {
@@ -279,6 +279,12 @@ fn documents_of_operations_move_out_of_their_state() {
                 "DROP TABLE events_floor",
                 "DROP TABLE update_manifests",
                 "DROP TABLE table_changes",
+                "ALTER TABLE channels_updates DROP COLUMN since",
+                "DROP TABLE updates_entered",
+                "DROP TABLE channel_rules",
+                "DROP TABLE channel_freezes",
+                "DROP TABLE updates_withdrawn",
+                "DROP TABLE update_documents",
                 "DELETE FROM refinery_schema_history WHERE version >= 2",
             ] {
                 tx.execute(sql, &[])?;

@@ -1,6 +1,7 @@
 //! Update records (`updates-and-system.md` 10).
 
 use crate::lenient::null_as_default;
+use crate::time::Time;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -8,7 +9,7 @@ use uuid::Uuid;
 /// A release of the operating system and its applications.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Update {
-    /// Channels it is assigned to.
+    /// Channels that machines are told of: those it is assigned to, and none while it is withdrawn.
     pub channels: Vec<String>,
     /// Identity.
     pub uuid: Uuid,
@@ -26,6 +27,56 @@ pub struct Update {
     pub upstream_channels: Vec<String>,
     /// `unknown`, `pending` or `ready`.
     pub update_status: String,
+    /// Why machines are not told of it; absent when they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<Withdrawn>,
+}
+
+/// That an update was withdrawn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Withdrawn {
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Time,
+    /// By whom.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// The channels that it is assigned to, for when it is restored.
+    pub channels: Vec<String>,
+}
+
+/// A withdrawn update, which need not be here any more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Withdrawal {
+    /// Identity.
+    pub uuid: Uuid,
+    /// Publisher.
+    pub origin: String,
+    /// Release.
+    pub version: String,
+    /// When it was withdrawn.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Time,
+    /// By whom.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Whether it is here.
+    pub here: bool,
+}
+
+/// What of an update is here and what is not, before it is sent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Missing {
+    /// Identity that it will have.
+    pub uuid: Uuid,
+    /// Release.
+    pub version: String,
+    /// Names of the listed files that are not here.
+    pub missing: Vec<String>,
+    /// Names of the listed files that are here, and need not be sent.
+    pub held: Vec<String>,
 }
 
 /// Body of `PUT /updates/{uuid}`.

@@ -18,6 +18,8 @@ pub(crate) mod server_text;
 pub(crate) mod system;
 pub(crate) mod token;
 pub(crate) mod update;
+pub(crate) mod update_add;
+pub(crate) mod update_export;
 pub(crate) mod warning;
 
 use crate::args::{Provisioning, Top};

@@ -1,5 +1,8 @@
 //! `provisioning update`: releases of the operating system and its applications (cli.md 7.7).
 
+use super::channel::marked;
+use super::update_add;
+use super::update_export::{self, Export};
 use super::{items, labelled};
 use crate::args::{ListArgs, ShowArgs, YesArgs};
 use crate::context::{Context, Loss};
@@ -10,7 +13,6 @@ use crate::natural;
 use crate::output::{List, Order, ShowFormat, show, yaml_block};
 use crate::remote::ApiPath;
 use crate::text::{decimal_size, field, short, time_field};
-use crate::transfer;
 use clap::Subcommand;
 use clap_complete::engine::ArgValueCandidates;
 use serde_json::{Value, json};
@@ -33,6 +35,9 @@ pub(crate) enum Update {
         /// Only updates in this state (pending|ready)
         #[arg(long, add = ArgValueCandidates::new(names::update_states))]
         status: Option<String>,
+        /// Updates that were withdrawn, those that are not here any more too
+        #[arg(long, conflicts_with_all = ["upstream_channel", "channel", "origin", "status"])]
+        withdrawn: bool,
         /// Format.
         #[command(flatten)]
         list: ListArgs,
@@ -87,6 +92,23 @@ pub(crate) enum Update {
         #[command(flatten)]
         follow: FollowArgs,
     },
+    /// Let no machine get an update any more; each channel offers the one before it
+    Withdraw {
+        /// UUID of the update
+        #[arg(add = ArgValueCandidates::new(names::updates))]
+        uuid: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// Take a withdrawal back
+    Restore {
+        /// UUID of the update
+        #[arg(add = ArgValueCandidates::new(names::withdrawn_updates))]
+        uuid: String,
+    },
+    /// Write updates to tar files, to be added to another center
+    Export(Export),
     /// Delete all updates and their files
     Cleanup {
         /// Do not ask.
@@ -129,7 +151,11 @@ pub(crate) async fn run(ctx: &Context, command: Update) -> Result {
     let remote = ctx.remote()?;
     let files = |uuid: &str| ApiPath::of(&["provisioning", "updates", uuid, "files"]);
     match command {
-        Update::List { upstream_channel, channel, origin, status, list } => {
+        Update::List { withdrawn: true, list, .. } => {
+            let raw = remote.get(&ApiPath::of(&["provisioning", "updates", ":withdrawn"])).await?;
+            ctx.print(&withdrawn_rows(&raw).render(list.format));
+        }
+        Update::List { upstream_channel, channel, origin, status, withdrawn: false, list } => {
             let path = ApiPath::of(&["provisioning", "updates"])
                 .recursive()
                 .maybe("channel", upstream_channel.as_deref())
@@ -147,9 +173,13 @@ pub(crate) async fn run(ctx: &Context, command: Update) -> Result {
             ctx.print(&show(args.format, &raw, || human(&raw, &files)));
         }
         Update::Add { filename } => {
-            let sent =
-                transfer::upload_shown(ctx, &remote, &ApiPath::of(&["provisioning", "updates"]), &filename).await?;
-            ctx.created(ShowFormat::Human, "uuid", &sent.created.unwrap_or_default());
+            let sent = update_add::send(ctx, &remote, &filename).await?;
+            let uuid = sent.created.unwrap_or_default();
+            ctx.created(ShowFormat::Human, "uuid", &uuid);
+            if !ctx.official && !ctx.quiet {
+                let update = remote.get(&ApiPath::of(&["provisioning", "updates", &uuid])).await?;
+                eprint!("{}", unoffered(&update));
+            }
         }
         Update::Changelog { uuid, architecture, channel, upstream, show: args } => {
             let path = ApiPath::of(&["provisioning", "updates", &uuid, "changelog"])
@@ -173,6 +203,14 @@ pub(crate) async fn run(ctx: &Context, command: Update) -> Result {
                 None => {}
             }
         }
+        Update::Withdraw { uuid, reason } => {
+            let path = ApiPath::of(&["provisioning", "updates", &uuid, ":withdraw"]);
+            remote.post(&path, Some(&json!({"reason": reason}))).await?;
+        }
+        Update::Restore { uuid } => {
+            remote.post(&ApiPath::of(&["provisioning", "updates", &uuid, ":restore"]), None).await?;
+        }
+        Update::Export(command) => update_export::run(ctx, &remote, &command).await?,
         Update::Cleanup { yes } => {
             let path = ApiPath::of(&["provisioning", "updates"]);
             if ctx.must_confirm(yes.yes) {
@@ -217,8 +255,26 @@ fn cells(o: &Value) -> Vec<String> {
         field(o, "version"),
         time_field(o, "published_at"),
         field(o, "severity"),
-        field(o, "update_status"),
+        status(o),
     ]
+}
+
+fn status(o: &Value) -> String {
+    let withdrawn = o.get("withdrawn").is_some_and(Value::is_object);
+    field(o, "update_status") + if withdrawn { ", withdrawn" } else { "" }
+}
+
+const WITHDRAWN_TITLES: [&str; 7] = ["UUID", "Origin", "Version", "Withdrawn At", "By", "Reason", "Here"];
+
+fn withdrawn_rows(raw: &Value) -> List<'_> {
+    let cells = |o: &Value| {
+        let here = if o["here"] == true { "yes" } else { "no" };
+        let mut cells = ["uuid", "origin", "version", "at", "by", "reason"].map(|key| field(o, key)).to_vec();
+        cells[3] = time_field(o, "at");
+        cells.push(here.to_owned());
+        cells
+    };
+    List { titles: &WITHDRAWN_TITLES, rows: items(raw).iter().map(cells).collect(), raw, order: Order::Given }
 }
 
 fn rows(raw: &Value) -> List<'_> {
@@ -234,7 +290,24 @@ fn rows(raw: &Value) -> List<'_> {
 fn human(raw: &Value, files: &Value) -> String {
     let lines: Vec<(&str, String)> = TITLES.into_iter().zip(cells(raw)).collect();
     let file = |o: &Value| format!("- {} ({})\n", field(o, "filename"), decimal_size(&o["size"]));
-    format!("{}Files:\n{}", labelled(&lines), items(files).iter().map(file).collect::<String>())
+    let withdrawn = match raw.get("withdrawn") {
+        None | Some(Value::Null) => String::new(),
+        Some(mark) => {
+            let channels = items(&mark["channels"]).iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ");
+            format!("Withdrawn: {}\nChannels When Restored: {channels}\n", marked(mark))
+        }
+    };
+    format!("{}{withdrawn}Files:\n{}", labelled(&lines), items(files).iter().map(file).collect::<String>())
+}
+
+/// What to say of an update that no machine gets.
+fn unoffered(update: &Value) -> String {
+    let withdrawn = update.get("withdrawn").filter(|mark| mark.is_object());
+    match (withdrawn, items(&update["channels"])) {
+        (Some(mark), _) => format!("No machine is told of it: it was withdrawn {}\n", marked(mark)),
+        (None, []) => "It is in no channel, so no machine is told of it; see \"assign-channels\"\n".to_owned(),
+        (None, _) => String::new(),
+    }
 }
 
 const FILE_TITLES: [&str; 6] = ["Filename", "Size", "SHA256", "Component", "Type", "Architecture"];
@@ -279,5 +352,23 @@ mod tests {
             "x86_64/incus.raw.gz,43 B,72493086989a,incus,application,x86_64\n"
         );
         assert!(human(&raw[0], &files).ends_with("Status: ready\nFiles:\n- x86_64/incus.raw.gz (43 B)\n"));
+    }
+
+    #[test]
+    fn what_was_withdrawn_says_so_and_why() {
+        let mark = json!({"at": "2026-08-21T10:00:00Z", "by": "unix", "reason": "bad", "channels": ["stable"]});
+        let raw = json!({"uuid": "u", "version": "1", "channels": [], "update_status": "ready", "withdrawn": mark});
+        let told = "since 2026-08-21 10:00:00 +0000 UTC by unix: bad";
+        let text = human(&raw, &json!([]));
+        assert!(
+            text.contains(&format!("Status: ready, withdrawn\nWithdrawn: {told}\nChannels When Restored: stable\n"))
+        );
+        assert!(unoffered(&raw).contains(told));
+        assert!(unoffered(&json!({"channels": []})).contains("assign-channels"));
+        assert_eq!(unoffered(&json!({"channels": ["stable"]})), "");
+        let list = json!([{"uuid": "u", "origin": "o", "version": "1", "at": "2026-08-21T10:00:00Z", "by": "unix",
+            "reason": "bad", "here": false}]);
+        let rows = withdrawn_rows(&list).render("csv".parse().unwrap());
+        assert_eq!(rows, "u,o,1,2026-08-21 10:00:00 +0000 UTC,unix,bad,no\n");
     }
 }

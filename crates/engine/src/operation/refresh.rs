@@ -2,15 +2,17 @@
 
 use super::{plan::Observed, work::Held as Work};
 use crate::{
-    Actor, Engine, Error,
-    services::{audit, update::sweep},
+    Actor, Engine, Error, promotion,
+    services::{audit, channel, update::sweep},
     updates::{
         download::{self, Partial, Progress},
         index::{self, Index},
         manifests, rows,
     },
 };
+use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use muster_api::time::Time;
 use muster_domain::{
     operation::refresh::{Compared, RefreshAction, RefreshOutcome},
     update::{
@@ -47,7 +49,8 @@ pub(super) async fn observe(engine: &Engine, index: &mut Option<Arc<Index>>) -> 
     let mut observed = super::passive(None);
     if let Some(index) = index.clone() {
         let comparing = index.clone();
-        let (held, plan) = engine.store().read(move |tx| Ok(select(tx, &comparing))).await??;
+        let now = engine.clock().now();
+        let (held, plan) = engine.store().read(move |tx| Ok(select(tx, &comparing, now))).await??;
         let looking = engine.clone();
         let lacking = blocking(move || Ok(lacking(&looking, &index, &held))).await?;
         observed.refresh = Some(Compared { plan, lacking });
@@ -67,16 +70,17 @@ fn lacking(engine: &Engine, index: &Index, held: &[Held]) -> BTreeSet<Uuid> {
     lacking.map(|held| held.id).collect()
 }
 
-fn select(tx: &mut Tx<'_>, index: &Index) -> Result<(Vec<Held>, select::Plan), Error> {
+fn select(tx: &mut Tx<'_>, index: &Index, now: Time) -> Result<(Vec<Held>, select::Plan), Error> {
     let rows = updates::list(tx, &updates::Filter::default())?;
     let held = rows.iter().map(rows::held).collect::<Result<Vec<_>, _>>()?;
     let in_use = in_use(&servers::version_documents(tx)?);
+    let (withdrawn, awaited) = (updates::withdrawn(tx)?, promotion::outcome(tx, now)??.awaited());
     let plan = select::select(&Input {
         held: &held,
         source: index.as_source(),
         in_use: &in_use,
-        withdrawn: &BTreeSet::new(),
-        awaited: &BTreeSet::new(),
+        withdrawn: &withdrawn,
+        awaited: &awaited,
         policy: &Policy::default(),
         default_channel: &index.settings.updates_default_channel,
     });
@@ -134,7 +138,7 @@ pub(super) async fn act(engine: &Engine, work: &mut Work, action: RefreshAction)
 async fn store(engine: &Engine, index: &Arc<Index>) -> Result<(), StoreError> {
     let (index, now) = (index.clone(), engine.clock().micros());
     let done = engine.store().write(move |tx| {
-        let (held, plan) = match select(tx, &index) {
+        let (held, plan) = match select(tx, &index, Time::from_micros(now)) {
             Ok(selected) => selected,
             Err(error) => return Ok(Err(error)),
         };
@@ -170,7 +174,7 @@ fn as_store(error: Error) -> StoreError {
 async fn remove(engine: &Engine, operation: &Operation, index: Arc<Index>, ids: Vec<Uuid>) -> Result<(), StoreError> {
     let (now, actor, operation) = (engine.clock().micros(), operation.actor.clone(), operation.id.clone());
     let done = engine.store().write(move |tx| {
-        let (held, plan) = match select(tx, &index) {
+        let (held, plan) = match select(tx, &index, Time::from_micros(now)) {
             Ok(selected) => selected,
             Err(error) => return Ok(Err(error)),
         };
@@ -221,12 +225,13 @@ async fn download(engine: &Engine, work: &mut Work, index: &Arc<Index>, id: Uuid
         let downloads = distinct.iter().map(|file| download::file(engine, source, &update.url, file, &progress));
         let whole: Vec<Option<Partial>> =
             stream::iter(downloads.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).try_collect().await?;
-        Ok::<_, Error>(whole.into_iter().flatten().collect::<Vec<_>>())
+        let document = index::description(engine, index, update).await;
+        Ok::<_, Error>((whole.into_iter().flatten().collect::<Vec<_>>(), document))
     };
     let fetched = match work.watching(engine, all, reason).await? {
         // Asked to end; what is here of it stays.
         None => return Ok(()),
-        Some(Ok(whole)) => publish(engine, &work.operation, index, update.clone(), whole).await,
+        Some(Ok(had)) => publish(engine, &work.operation, index, update.clone(), had).await,
         Some(Err(error)) => Err(error),
     };
     let outcome = match fetched {
@@ -268,7 +273,7 @@ async fn publish(
     operation: &Operation,
     index: &Arc<Index>,
     update: Published,
-    whole: Vec<Partial>,
+    (whole, document): (Vec<Partial>, Option<Bytes>),
 ) -> Result<(), Error> {
     let (looking, published) = (engine.clone(), update.clone());
     let (publishing, manifests) = blocking(move || {
@@ -280,7 +285,7 @@ async fn publish(
     })
     .await?;
     let (now, actor, operation) = (engine.clock().micros(), operation.actor.clone(), operation.id.clone());
-    let channel = index.settings.updates_default_channel.clone();
+    let default = index.settings.updates_default_channel.clone();
     let list = rows::listed(&update.files)?;
     let bytes: u64 = update.files.iter().map(|file| file.size).sum();
     let done = engine.store().write(move |tx| {
@@ -291,14 +296,24 @@ async fn publish(
         (row.files, row.last_updated) = (list.clone(), now.max(row.last_updated + 1));
         rows::READY.clone_into(&mut row.status);
         updates::upsert(tx, &row)?;
+        let mut why =
+            format!("version {:?} of {:?}: {} files, {bytes} bytes", row.version, row.origin, update.files.len());
         if fresh {
-            updates::set_channels(tx, &id, std::slice::from_ref(&channel), row.last_updated)?;
+            match channel::refused(tx, &[], std::slice::from_ref(&default))? {
+                None => {
+                    updates::set_channels(tx, &id, std::slice::from_ref(&default), row.last_updated)?;
+                    row.channels = vec![default.clone()];
+                }
+                Some(frozen) => why = format!("{why}; in no channel: {frozen}"),
+            }
         }
         updates::put_manifests(tx, &id, &manifests)?;
+        if let Some(document) = &document {
+            updates::put_document(tx, &id, document)?;
+        }
         let mut note = audit::by(now, &actor, "update.fetch", "update", &id);
-        note.to_state = Some(if fresh { channel.clone() } else { row.channels.join(", ") });
-        note.reason =
-            Some(format!("version {:?} of {:?}: {} files, {bytes} bytes", row.version, row.origin, update.files.len()));
+        note.to_state = Some(row.channels.join(", "));
+        note.reason = Some(why);
         note.operation_id = Some(operation.clone());
         audit::append(tx, &note)
     });

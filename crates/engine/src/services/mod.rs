@@ -6,6 +6,7 @@ pub mod event;
 pub mod image;
 pub mod machine;
 pub mod operation;
+pub(crate) mod reason;
 pub mod server;
 pub mod site_key;
 pub mod sql;

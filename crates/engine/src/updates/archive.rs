@@ -7,6 +7,7 @@ use super::feed::{BrokenOff, FeedReader};
 use super::files::{FileError, Files, Part};
 use super::manifests;
 use super::names::{Meaning, Names, shown};
+use bytes::Bytes;
 use muster_clients::updates::{Authority, MESSAGE_LIMIT, VerifyError, verify};
 use muster_domain::update::index::{self, DocumentError, FILE_SIZE_LIMIT, FILES_LIMIT, File, Published};
 use muster_store::tables::updates::Manifest as ManifestRow;
@@ -15,7 +16,7 @@ use std::io::{self, Read, Write};
 use std::time::SystemTime;
 
 /// The signed description, at the root of the archive.
-const DESCRIPTION: &str = "update.sjson";
+pub(crate) const DESCRIPTION: &str = "update.sjson";
 /// The same without signature; nobody believes it.
 const UNSIGNED: &str = "update.json";
 /// Most entries, folders and headers about headers included.
@@ -102,28 +103,50 @@ impl ArchiveError {
 pub(crate) struct Arrived {
     /// Its description, with the files that are here.
     pub(crate) published: Published,
-    /// The files by SHA-256.
+    /// The files that came, by SHA-256.
     pub(crate) parts: BTreeMap<String, Part>,
+    /// SHA-256 of the files that did not come because they are here.
+    pub(crate) held: BTreeSet<String>,
     /// What its images are made of.
     pub(crate) manifests: Vec<ManifestRow>,
+    /// Its description as it was signed.
+    pub(crate) document: Bytes,
     /// Who signed it.
     pub(crate) signer: String,
 }
 
-/// Reads an archive. Blocks.
+/// Reads an archive. `sparing`: its sender left out files that are here, stored or kept. Blocks.
 ///
 /// # Errors
-/// Why it is refused; nothing of it stays.
+/// Why it is refused. Nothing of it stays, but for what was whole when it broke off: that is kept for a while.
 pub(crate) fn read(
     files: &Files,
     authority: &Authority,
     now: SystemTime,
     body: FeedReader,
+    sparing: bool,
 ) -> Result<Arrived, ArchiveError> {
+    let mut reading = Reading::new(files);
+    match entries(&mut reading, authority, now, body) {
+        Ok((document, signer)) => reading.arrived(document, signer, sparing),
+        Err(error @ ArchiveError::BrokenOff(_)) => {
+            files.keep(std::mem::take(&mut reading.parts))?;
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads all entries; the description as it was signed, and who signed it.
+fn entries(
+    reading: &mut Reading<'_>,
+    authority: &Authority,
+    now: SystemTime,
+    body: FeedReader,
+) -> Result<(Bytes, String), ArchiveError> {
     let mut archive = tar::Archive::new(body);
     let mut names = Names::default();
-    let mut reading = Reading::new(files);
-    let mut signer = String::new();
+    let (mut signer, mut document) = (String::new(), Bytes::new());
     let mut last = "its beginning".to_owned();
     let entries = archive.entries().map_err(|error| ArchiveError::read(error, &last))?.raw(true);
     for (number, entry) in entries.enumerate() {
@@ -137,7 +160,8 @@ pub(crate) fn read(
             return Err(ArchiveError::Entry { name: last, why: "is there twice".into() });
         }
         if name == DESCRIPTION {
-            let verified = verify(&small(&mut entry, size, &last)?, authority, now)?;
+            document = small(&mut entry, size, &last)?.into();
+            let verified = verify(&document, authority, now)?;
             signer = verified.signer;
             reading.describe(index::update(&verified.payload)?)?;
         } else if name != UNSIGNED {
@@ -151,7 +175,7 @@ pub(crate) fn read(
     }
     let tail = io::copy(&mut (&mut body).take(TAIL_LIMIT), &mut io::sink());
     tail.map_err(|error| ArchiveError::read(error, "its end"))?;
-    reading.arrived(signer)
+    Ok((document, signer))
 }
 
 /// The content of the description.
@@ -239,7 +263,10 @@ impl<'a> Reading<'a> {
     }
 
     fn spool(&mut self, name: &str, size: u64, content: &mut impl Read) -> Result<Spooled, ArchiveError> {
-        let available = self.files.space()?.available;
+        let mut available = self.files.space()?.available;
+        if size > available.saturating_sub(RESERVE) && self.files.forget(SystemTime::UNIX_EPOCH, 0)? > 0 {
+            available = self.files.space()?.available;
+        }
         if size > available.saturating_sub(RESERVE) {
             return Err(ArchiveError::Room { name: name.to_owned(), size, available });
         }
@@ -273,7 +300,7 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    fn arrived(self, signer: String) -> Result<Arrived, ArchiveError> {
+    fn arrived(mut self, document: Bytes, signer: String, sparing: bool) -> Result<Arrived, ArchiveError> {
         let Some(mut published) = self.description else {
             return Err(ArchiveError::Lacks(format!("it has no {DESCRIPTION} at its root")));
         };
@@ -282,6 +309,14 @@ impl<'a> Reading<'a> {
             return Err(ArchiveError::Lacks(format!(
                 "its {DESCRIPTION} lists no file of a component that is known here"
             )));
+        }
+        let mut held = BTreeSet::new();
+        let absent = all.iter().enumerate().filter(|(place, _)| sparing && !self.here.contains(place));
+        let found = absent
+            .filter(|(_, file)| self.files.has(&file.sha256, file.size) || self.files.keeps(&file.sha256, file.size));
+        for (place, file) in found.collect::<Vec<_>>() {
+            self.here.insert(place);
+            held.insert(file.sha256.clone());
         }
         if self.here.is_empty() {
             return Err(ArchiveError::Lacks(format!("it has none of the files that {DESCRIPTION} lists")));
@@ -293,9 +328,9 @@ impl<'a> Reading<'a> {
         system_is_whole(&published.files, &absent)?;
         let manifests = manifests::of(&published, |file| match self.parts.get(&file.sha256) {
             Some(part) => part.read().map_err(|error| error.to_string()),
-            None => Err("it is not part of the archive".to_owned()),
+            None => self.files.open_any(&file.sha256).map_err(|error| error.to_string()),
         });
-        Ok(Arrived { published, parts: self.parts, manifests, signer })
+        Ok(Arrived { published, parts: self.parts, held, manifests, document, signer })
     }
 }
 

@@ -5,7 +5,8 @@
 //! removes it. Between the rename and the row that names the file, and while files without a row are removed, the lock
 //! of the directory is held, shared by those who publish, alone by those who remove. So several daemons may share the
 //! directory. A file that is fetched is known by its content beforehand: it grows in `downloads/<sha256>`, and a crash
-//! leaves it there to be gone on with ([`super::download`]).
+//! leaves it there to be gone on with ([`super::download`]). What an upload that broke off had brought whole lies in
+//! `kept/` for a while ([`super::kept`]).
 
 use muster_store::crash;
 use sha2::{Digest, Sha256};
@@ -47,6 +48,7 @@ pub struct Files {
     files: PathBuf,
     parts: PathBuf,
     pub(super) downloads: PathBuf,
+    pub(super) kept: PathBuf,
     lock: PathBuf,
     next: AtomicU64,
 }
@@ -57,12 +59,11 @@ impl Files {
     /// # Errors
     /// Directories that cannot be made.
     pub fn open(directory: &Path) -> Result<Self, FileError> {
-        let (files, parts) = (directory.join("files"), directory.join("parts"));
-        let downloads = directory.join("downloads");
-        for path in [&files, &parts, &downloads] {
+        let [files, parts, downloads, kept] = ["files", "parts", "downloads", "kept"].map(|name| directory.join(name));
+        for path in [&files, &parts, &downloads, &kept] {
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make", path))?;
         }
-        Ok(Self { files, parts, downloads, lock: directory.join("lock"), next: AtomicU64::new(0) })
+        Ok(Self { files, parts, downloads, kept, lock: directory.join("lock"), next: AtomicU64::new(0) })
     }
 
     fn path(&self, sha256: &str) -> PathBuf {
@@ -97,7 +98,7 @@ impl Files {
     /// # Errors
     /// A lock that cannot be had.
     pub fn publishing(&self) -> Result<Publishing, FileError> {
-        Ok(Publishing { _lock: self.locked(false)?, files: self.files.clone() })
+        Ok(Publishing { _lock: self.locked(false)?, files: self.files.clone(), kept: self.kept.clone() })
     }
 
     /// Opens a stored file. Blocks.
@@ -111,7 +112,7 @@ impl Files {
 
     /// Whether a file is there in full. Blocks.
     pub fn has(&self, sha256: &str, size: u64) -> bool {
-        fs::metadata(self.path(sha256)).is_ok_and(|found| found.is_file() && found.len() == size)
+        is_whole(&self.path(sha256), size)
     }
 
     /// Bytes that are here of a file that is being fetched. Blocks.
@@ -156,7 +157,12 @@ impl Files {
     }
 }
 
-fn entries(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
+/// Whether a file is there in full.
+pub(super) fn is_whole(path: &Path, size: u64) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() == size)
+}
+
+pub(super) fn entries(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
     let read = || fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>();
     read().map_err(failed("list", directory))
 }
@@ -171,7 +177,7 @@ fn remove_idle(path: &Path) -> Result<bool, FileError> {
     }
 }
 
-fn remove(path: &Path) -> Result<bool, FileError> {
+pub(super) fn remove(path: &Path) -> Result<bool, FileError> {
     match fs::remove_file(path) {
         Ok(()) => {
             crash::point("file:removed");
@@ -186,7 +192,7 @@ fn remove(path: &Path) -> Result<bool, FileError> {
 #[derive(Debug)]
 pub struct Part {
     file: File,
-    path: PathBuf,
+    pub(super) path: PathBuf,
     hash: Sha256,
     size: u64,
 }
@@ -236,6 +242,7 @@ impl Drop for Part {
 pub struct Publishing {
     _lock: File,
     files: PathBuf,
+    kept: PathBuf,
 }
 
 impl Publishing {
@@ -255,6 +262,25 @@ impl Publishing {
             fs::rename(path, &target).map_err(failed("rename a part to", &target))?;
             crash::point("file:renamed");
         }
+        self.sync()
+    }
+
+    /// Makes kept files visible ([`super::kept`]). One that another upload has made visible by now is fine. Blocks.
+    ///
+    /// # Errors
+    /// A file that is not here any more, or a directory that does not take it.
+    pub fn publish_kept<'a>(&self, kept: impl IntoIterator<Item = &'a str>) -> Result<(), FileError> {
+        for sha256 in kept {
+            let target = self.files.join(sha256);
+            match fs::rename(self.kept.join(sha256), &target) {
+                Err(error) if error.kind() == ErrorKind::NotFound && target.exists() => {}
+                renamed => renamed.map_err(failed("rename a kept file to", &target))?,
+            }
+        }
+        self.sync()
+    }
+
+    fn sync(&self) -> Result<(), FileError> {
         let directory = File::open(&self.files).and_then(|directory| directory.sync_all());
         directory.map_err(failed("sync", &self.files))
     }

@@ -1,8 +1,9 @@
 //! The index of the update source: fetched, verified, not older than the last one, and filtered
 //! (`updates-and-system.md` 8, 9, 12).
 
-use super::filter::Filters;
+use super::{archive::DESCRIPTION, filter::Filters};
 use crate::{Actor, Engine, Error, services::audit};
+use bytes::Bytes;
 use muster_api::{system::SystemUpdates, time::Time};
 use muster_clients::{
     source::Source,
@@ -11,7 +12,7 @@ use muster_clients::{
 };
 use muster_domain::update::{
     edition::{self, Accepted, Edition},
-    index,
+    index::{self, File, Published},
     select::{self, Offered},
 };
 use muster_store::tables::update_sources;
@@ -108,6 +109,40 @@ pub(crate) async fn probe(engine: &Engine, settings: &SystemUpdates) -> Result<(
     }
 }
 
+/// The signed description of an update, so that it can be exported; none where its source has none that fits its index.
+pub(crate) async fn description(engine: &Engine, index: &Index, update: &Published) -> Option<Bytes> {
+    let source = index.source.as_ref()?;
+    let path = format!("{}/{DESCRIPTION}", update.url);
+    let described = async {
+        let message = source.document(&path, MESSAGE_LIMIT).await.map_err(|error| error.to_string())?;
+        let authority = authority(&index.settings).map_err(|error| error.to_string())?;
+        let (now, signed) = (system_time(engine), message.clone());
+        let verified = tokio::task::spawn_blocking(move || verify(&signed, &authority, now)).await;
+        let verified = verified.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let described = index::update(&verified.payload).map_err(|error| error.to_string())?;
+        let same = described.version == update.version && described.origin == update.origin;
+        let lists =
+            |file: &File| described.files.iter().any(|d| d.filename == file.filename && d.sha256 == file.sha256);
+        match same && update.files.iter().all(lists) {
+            true => Ok(message),
+            false => Err("it is of another update than the index says".to_owned()),
+        }
+    };
+    match described.await {
+        Ok(message) => Some(message),
+        Err(error) => {
+            let version = &update.version;
+            tracing::warn!(version, error, "an update cannot be exported: its signed description is not to be had");
+            None
+        }
+    }
+}
+
+/// The engine's time, as those who look at certificates want it.
+fn system_time(engine: &Engine) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(engine.clock().micros()).unwrap_or(0))
+}
+
 /// The signed index, verified.
 async fn signed(engine: &Engine, settings: &SystemUpdates) -> Result<(Source, Verified), Unread> {
     let authority = authority(settings).map_err(Unread::for_good)?;
@@ -116,7 +151,7 @@ async fn signed(engine: &Engine, settings: &SystemUpdates) -> Result<(Source, Ve
         .document(INDEX, MESSAGE_LIMIT)
         .await
         .map_err(|error| Unread { why: error.to_string(), passing: error.is_passing() })?;
-    let now = SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(engine.clock().micros()).unwrap_or(0));
+    let now = system_time(engine);
     let verified = tokio::task::spawn_blocking(move || verify(&message, &authority, now)).await;
     let verified =
         verified.map_err(|error| Unread { why: format!("the check ended early: {error}"), passing: true })?;

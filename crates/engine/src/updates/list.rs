@@ -5,13 +5,15 @@
 
 use crate::{Engine, Error};
 use bytes::Bytes;
-use muster_api::provisioning::update::{Update, UpdateFile};
+use muster_api::provisioning::update::{Update, UpdateFile, Withdrawn};
 use muster_api::time::{Time, TimeText};
 use muster_domain::update::{
     held::Age,
     index::{Published, Severity},
+    promotion,
 };
-use muster_store::tables::updates::{self, Update as UpdateRow};
+use muster_store::tables::updates::{self, Update as UpdateRow, Withdrawal};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
 
@@ -42,8 +44,14 @@ impl List {
     ///
     /// # Errors
     /// Rows that cannot be read.
-    fn new(rows: &[UpdateRow]) -> Result<Self, Error> {
-        let mut updates = rows.iter().map(listed).collect::<Result<Vec<_>, _>>()?;
+    fn new(rows: Vec<UpdateRow>, withdrawn: Vec<Withdrawal>) -> Result<Self, Error> {
+        let mut withdrawn: HashMap<String, Withdrawal> =
+            withdrawn.into_iter().map(|withdrawal| (withdrawal.uuid.clone(), withdrawal)).collect();
+        let listed = |row: UpdateRow| {
+            let withdrawal = withdrawn.remove(&row.uuid);
+            listed(row, withdrawal)
+        };
+        let mut updates = rows.into_iter().map(listed).collect::<Result<Vec<_>, _>>()?;
         updates.sort_by(|a, b| b.age.cmp(&a.age));
         Ok(Self { updates, body: OnceLock::new() })
     }
@@ -64,20 +72,32 @@ impl List {
     }
 }
 
-fn listed(row: &UpdateRow) -> Result<Listed, Error> {
+/// Machines that run a withdrawn update find it in the list, without a channel, and stay; the others are not told of it.
+fn listed(row: UpdateRow, withdrawal: Option<Withdrawal>) -> Result<Listed, Error> {
     let broken = |what: &str| Error::Internal(format!("the stored update {} has a broken {what}", row.uuid));
+    let id = row.uuid.parse().map_err(|_| broken("uuid"))?;
+    let upstream_channels = serde_json::from_str(&row.upstream_channels).map_err(|_| broken("list of channels"))?;
+    let files = serde_json::from_str(&row.files).map_err(|_| broken("list of files"))?;
+    let gone: BTreeSet<Uuid> = withdrawal.iter().map(|_| id).collect();
+    let told = promotion::told(id, &row.channels.iter().cloned().collect(), &gone);
+    let withdrawn = withdrawal.map(|Withdrawal { mark, .. }| Withdrawn {
+        at: Time::from_micros(mark.at),
+        by: mark.actor,
+        reason: mark.reason,
+        channels: row.channels,
+    });
     let update = Update {
-        channels: row.channels.clone(),
-        uuid: row.uuid.parse().map_err(|_| broken("uuid"))?,
+        channels: told.into_iter().collect(),
+        uuid: id,
         version: row.version.clone(),
         published_at: row.published_at.clone(),
-        severity: row.severity.clone(),
-        origin: row.origin.clone(),
-        url: row.url.clone(),
-        upstream_channels: serde_json::from_str(&row.upstream_channels).map_err(|_| broken("list of channels"))?,
-        update_status: row.status.clone(),
+        severity: row.severity,
+        origin: row.origin,
+        url: row.url,
+        upstream_channels,
+        update_status: row.status,
+        withdrawn,
     };
-    let files = serde_json::from_str(&row.files).map_err(|_| broken("list of files"))?;
     let published = Published {
         version: row.version.clone(),
         origin: String::new(),
@@ -139,14 +159,19 @@ impl Engine {
         let count = known.as_ref().map(|known| known.changes);
         let found = self.store().read(move |tx| {
             let changes = updates::changes(tx)?;
-            let rows =
-                if count == Some(changes) { None } else { Some(updates::list(tx, &updates::Filter::default())?) };
-            Ok((changes, rows))
+            let read = match count == Some(changes) {
+                true => None,
+                false => Some((updates::list(tx, &updates::Filter::default())?, updates::withdrawals(tx)?)),
+            };
+            Ok((changes, read))
         });
-        let (changes, rows) = found.await?;
-        let list = match (rows, known) {
+        let (changes, read) = found.await?;
+        let list = match (read, known) {
             (None, Some(known)) => known.list.clone(),
-            (rows, _) => Arc::new(List::new(&rows.unwrap_or_default())?),
+            (read, _) => {
+                let (rows, withdrawn) = read.unwrap_or_default();
+                Arc::new(List::new(rows, withdrawn)?)
+            }
         };
         cache.kept.store(Some(Arc::new(Cached { tick, at, changes, list: list.clone() })));
         Ok(list)

@@ -1,6 +1,7 @@
 //! Updates as they lie here: their files by content, how an archive becomes an update, and the list that machines ask for.
 //!
 //! - `files` the files, one for each content, named by its SHA-256
+//! - `kept` what an upload that broke off had brought whole
 //! - `feed` a request's body, handed to a thread that reads it as a file
 //! - `archive` an uploaded tar: read, verified and stored without being visible
 //! - `names` what the names and kinds of a tar's entries may be
@@ -20,6 +21,7 @@ pub mod feed;
 pub mod files;
 pub(crate) mod filter;
 pub(crate) mod index;
+pub(crate) mod kept;
 pub mod list;
 pub(crate) mod manifests;
 mod names;

@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use muster_api::provisioning::{
-    channel::{Channel, ChannelPost, ChannelPut},
+    channel::{Channel, ChannelPost, ChannelPut, ReasonPost},
     update::Changelog,
 };
 use muster_engine::services::{channel, update};
@@ -60,9 +60,9 @@ pub async fn get(State(app): State<App>, PathName(name): PathName) -> Result<Tag
     Ok(Tagged(etag("channel", &channel.name, generation), channel))
 }
 
-/// Changes the description; a name in the body does not rename.
+/// Changes the description, and with `follow` how it gets updates by itself; a name in the body does not rename.
 #[utoipa::path(put, path = "/1.0/provisioning/channels/{name}", tag = "channels",
-    params(("name" = String, Path)), request_body = ChannelPut, responses((status = 201), (status = 404), (status = 412)))]
+    params(("name" = String, Path)), request_body = ChannelPut, responses((status = 201), (status = 400), (status = 404), (status = 412)))]
 pub async fn update(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
@@ -72,7 +72,8 @@ pub async fn update(
 ) -> Result<Created<()>, ApiError> {
     let (old, generation) = channel::get(&app.engine, name.clone()).await?;
     if_match(&headers, &etag("channel", &old.name, generation))?;
-    channel::update(&app.engine, &caller.actor(), name.clone(), put.description, Some(generation)).await?;
+    let ChannelPut { description, follow } = put;
+    channel::update(&app.engine, &caller.actor(), name.clone(), description, follow, Some(generation)).await?;
     Ok(Created(url(&name), ()))
 }
 
@@ -85,6 +86,31 @@ pub async fn delete(
     PathName(name): PathName,
 ) -> Result<Empty, ApiError> {
     channel::delete(&app.engine, &caller.actor(), name).await?;
+    Ok(Empty)
+}
+
+/// Freezes a channel, for a reason: nothing enters it until it is thawed.
+#[utoipa::path(post, path = "/1.0/provisioning/channels/{name}/:freeze", tag = "channels",
+    params(("name" = String, Path)), request_body = ReasonPost, responses((status = 200), (status = 400), (status = 404)))]
+pub async fn freeze(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    PathName(name): PathName,
+    Lenient(post): Lenient<ReasonPost>,
+) -> Result<Empty, ApiError> {
+    channel::freeze(&app.engine, &caller.actor(), name, &post.reason).await?;
+    Ok(Empty)
+}
+
+/// Thaws a channel; what was due meanwhile enters it.
+#[utoipa::path(post, path = "/1.0/provisioning/channels/{name}/:thaw", tag = "channels",
+    params(("name" = String, Path)), responses((status = 200), (status = 400), (status = 404)))]
+pub async fn thaw(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    PathName(name): PathName,
+) -> Result<Empty, ApiError> {
+    channel::thaw(&app.engine, &caller.actor(), name).await?;
     Ok(Empty)
 }
 

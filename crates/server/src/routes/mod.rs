@@ -75,15 +75,22 @@ pub fn build(app: App) -> (Router, utoipa::openapi::OpenApi, Vec<Permission>) {
         .add(VIEW, routes!(channels::get))
         .add(EDIT, routes!(channels::update))
         .add(DELETE, routes!(channels::delete))
-        .add(VIEW, routes!(channels::changelog));
+        .add(VIEW, routes!(channels::changelog))
+        .add(EDIT, routes!(channels::freeze))
+        .add(EDIT, routes!(channels::thaw));
     let routes = routes
         .add(Access::Open, routes!(updates::list))
         .add(CREATE, routes!(updates::upload))
+        .add(CREATE, routes!(updates::missing))
         .add(DELETE, routes!(updates::cleanup))
         .add(CREATE, routes!(updates::refresh))
         .add_any(Access::Open, "/1.0/provisioning/updates/:refresh", axum::routing::get(updates::no_uuid))
         .add(Access::Open, routes!(updates::get))
         .add(EDIT, routes!(updates::assign))
+        .add(VIEW, routes!(updates::export))
+        .add(EDIT, routes!(updates::withdraw))
+        .add(EDIT, routes!(updates::restore))
+        .add(VIEW, routes!(updates::withdrawn))
         .add(Access::Open, routes!(updates::changelog))
         .add(Access::Open, routes!(updates::files))
         .add(Access::Open, routes!(updates::file))

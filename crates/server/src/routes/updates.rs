@@ -21,7 +21,10 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use muster_api::{
     envelope::Envelope,
-    provisioning::update::{Changelog, Update, UpdateFile, UpdatePut},
+    provisioning::{
+        channel::ReasonPost,
+        update::{Changelog, Missing, Update, UpdateFile, UpdatePut, Withdrawal},
+    },
 };
 use muster_engine::{
     Error,
@@ -73,18 +76,32 @@ pub async fn list(State(app): State<App>, params: Params) -> Result<Response, Ap
     Ok(Sync(kept.iter().map(|update| format!("{URL}/{}", update.uuid)).collect::<Vec<_>>()).into_response())
 }
 
-/// Takes in an update: an uncompressed tar with `update.sjson`, signed, and the files that it lists.
+/// Takes in an update: an uncompressed tar with `update.sjson`, signed, and the files that it lists. With `sparing=true` it
+/// may lack those that are here (see `:missing`).
 #[utoipa::path(post, path = "/1.0/provisioning/updates", tag = "updates",
+    params(("sparing" = Option<bool>, Query)),
     request_body(content = Vec<u8>, content_type = "application/x-tar"),
     responses((status = 201), (status = 400)))]
 pub async fn upload(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    params: Params,
     request: Request,
 ) -> Result<Created<()>, ApiError> {
+    let sparing = params.get("sparing") == "true";
     let body = request.into_body().into_data_stream().map(|bytes| bytes.map_err(|error| error.to_string()));
-    let uuid = update::upload(&app.engine, &caller.actor(), pin!(body)).await?;
+    let uuid = update::upload(&app.engine, &caller.actor(), pin!(body), sparing).await?;
     Ok(Created(format!("{URL}/{uuid}"), ()))
+}
+
+/// Says which files of an update are not here: the body is its `update.sjson`. What other updates have, and what an upload
+/// that broke off within the last day had brought whole, is here.
+#[utoipa::path(post, path = "/1.0/provisioning/updates/:missing", tag = "updates",
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses((status = 200, body = Missing), (status = 400)))]
+pub async fn missing(State(app): State<App>, request: Request) -> Result<Sync<Missing>, ApiError> {
+    let document = crate::body::read(request).await?;
+    Ok(Sync(update::missing(&app.engine, document).await?))
 }
 
 /// Deletes every update, uploaded ones and those in use too.
@@ -141,6 +158,51 @@ pub async fn assign(
     if_match(&headers, &tag(&listed))?;
     update::assign(&app.engine, &caller.actor(), uuid, put.channels, Some(listed.generation)).await?;
     Ok(Empty)
+}
+
+/// An update as the tar that another center takes in. Takes `Range`, `If-Range` and `If-None-Match`.
+#[utoipa::path(get, path = "/1.0/provisioning/updates/{uuid}/:export", tag = "updates",
+    params(("uuid" = uuid::Uuid, Path)),
+    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"), (status = 206), (status = 304), (status = 400), (status = 404), (status = 416)))]
+pub async fn export(
+    State(app): State<App>,
+    PathUuid(uuid): PathUuid,
+    headers: HeaderMap,
+) -> Result<Response<Body>, ApiError> {
+    let export = update::export(&app.engine, uuid).await?;
+    let (size, tag, name) = (export.size, export.tag.clone(), export.name.clone());
+    Ok(file::answer_from(move |at, length| export.read(at, length), size, &tag, &name, &headers))
+}
+
+/// Withdraws an update, for a reason: machines are told of the one before instead.
+#[utoipa::path(post, path = "/1.0/provisioning/updates/{uuid}/:withdraw", tag = "updates",
+    params(("uuid" = uuid::Uuid, Path)), request_body = ReasonPost, responses((status = 200), (status = 400), (status = 404)))]
+pub async fn withdraw(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    PathUuid(uuid): PathUuid,
+    Lenient(post): Lenient<ReasonPost>,
+) -> Result<Empty, ApiError> {
+    update::withdraw(&app.engine, &caller.actor(), uuid, &post.reason).await?;
+    Ok(Empty)
+}
+
+/// Takes a withdrawal back.
+#[utoipa::path(post, path = "/1.0/provisioning/updates/{uuid}/:restore", tag = "updates",
+    params(("uuid" = uuid::Uuid, Path)), responses((status = 200), (status = 400), (status = 404)))]
+pub async fn restore(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    PathUuid(uuid): PathUuid,
+) -> Result<Empty, ApiError> {
+    update::restore(&app.engine, &caller.actor(), uuid).await?;
+    Ok(Empty)
+}
+
+/// All withdrawn updates, the latest version first; those that are not here any more too.
+#[utoipa::path(get, path = "/1.0/provisioning/updates/:withdrawn", tag = "updates", responses((status = 200, body = Vec<Withdrawal>)))]
+pub async fn withdrawn(State(app): State<App>) -> Result<Sync<Vec<Withdrawal>>, ApiError> {
+    Ok(Sync(update::withdrawals(&app.engine).await?))
 }
 
 /// What it changes against the one before it in a channel.

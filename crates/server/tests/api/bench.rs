@@ -38,10 +38,14 @@ pub enum Who {
 
 impl Bench {
     pub async fn new(store: Store) -> Self {
+        Self::at(store, Clock::system()).await
+    }
+
+    /// With a clock of the test's own.
+    pub async fn at(store: Store, clock: Clock) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().to_owned();
-        let engine =
-            tokio::task::spawn_blocking(move || Engine::start(store, Clock::system(), path).unwrap()).await.unwrap();
+        let engine = tokio::task::spawn_blocking(move || Engine::start(store, clock, path).unwrap()).await.unwrap();
         let server = &engine.identities().server;
         let certificate = Arc::new(ServerCertificate::new(&server.certificate_pem, &server.key_pem).unwrap());
         let (router, openapi, table) = build(App::new(engine.clone(), certificate.clone()));
@@ -136,8 +140,13 @@ pub fn machine_identity(name: &str) -> Identity {
 
 /// Runs a test on a fresh daemon of each database.
 pub fn on_both<F: Future<Output = ()>>(test: impl Fn(Bench) -> F) {
+    on_both_at(Clock::system(), test);
+}
+
+/// As [`on_both`], with a clock of the test's own.
+pub fn on_both_at<F: Future<Output = ()>>(clock: Clock, test: impl Fn(Bench) -> F) {
     muster_store::testing::stores(|test_store| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(async { test(Bench::new(test_store.store.clone()).await).await });
+        runtime.block_on(async { test(Bench::at(test_store.store.clone(), clock.clone()).await).await });
     });
 }

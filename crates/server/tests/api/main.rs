@@ -4,10 +4,14 @@
 #![expect(clippy::disallowed_methods, reason = "certificates of test machines are valid from now")]
 
 mod bench;
+mod channels;
+mod export;
 mod fleet;
 mod hostile;
 mod lists;
 mod permissions;
 mod refresh;
+mod resumed;
 mod updates;
 mod updates_hostile;
+mod withdrawn;

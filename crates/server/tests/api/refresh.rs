@@ -145,6 +145,47 @@ fn what_the_source_has_comes_and_what_is_outranked_goes() {
 }
 
 #[test]
+fn what_was_withdrawn_is_not_fetched_what_a_channel_awaits_stays_and_all_can_be_exported() {
+    on_both(async |bench| {
+        let site = Site::new(bench, Encoding::Clear).await;
+        let ask = async |method: &str, path: &str, body: Value| {
+            let (status, answer) = site.bench.ask(Who::Unix, method, path, body.to_string()).await;
+            assert!(status.is_success(), "{method} {path}: {answer}");
+            answer["metadata"].clone()
+        };
+        site.publish(&[V[1], V[0]], 1);
+        site.good().await;
+        let list = get(&site.bench, &format!("{URL}?recursion=1")).await;
+        let path = |at: usize| format!("{URL}/{}", list[at]["uuid"].as_str().unwrap());
+        let (status, _, tar) = site.bench.ask_bytes(Who::Unix, "GET", &format!("{}/:export", path(0)), &[], "").await;
+        assert_eq!(status, StatusCode::OK);
+        let other_store = muster_store::testing::sqlite();
+        let other = Bench::new(other_store.store.clone()).await;
+        let settings = json!({"source": "", "signature_verification_root_ca": site.publisher.authority().root_pem()});
+        other.ask(Who::Unix, "PUT", "/1.0/system/updates", settings.to_string()).await;
+        let (status, answer) = other.ask(Who::Unix, "POST", URL, tar.to_vec()).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+
+        ask("POST", &format!("{}/:withdraw", path(0)), json!({"reason": "bad"})).await;
+        ask("DELETE", URL, json!({})).await;
+        site.good().await;
+        site.ready(&[V[0]]).await;
+
+        // A channel will get the oldest one, so it stays beside three newer ones.
+        let follow = json!({"name": "late", "follow": {"channel": "stable", "after": 86_400}});
+        ask("POST", "/1.0/provisioning/channels", follow).await;
+        let freeze = json!({"reason": "an incident"});
+        ask("POST", "/1.0/provisioning/channels/stable/:freeze", freeze).await;
+        site.publish(&[V[4], V[3], V[2], V[1], V[0]], 2);
+        site.good().await;
+        let fetched: Vec<(String, usize)> = site.updates().await.into_iter().map(|u| (u.0, u.2)).collect();
+        let expected =
+            [(V[4], 0), (V[3], 0), (V[2], 0), (V[0], 1)].map(|(version, in_so_many)| (version.to_owned(), in_so_many));
+        assert_eq!(fetched, expected, "nothing enters a frozen channel");
+    });
+}
+
+#[test]
 fn filters_and_lost_files_are_seen_at_the_next_refresh() {
     on_both(async |bench| {
         let site = Site::new(bench, Encoding::Clear).await;

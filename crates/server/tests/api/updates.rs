@@ -56,7 +56,7 @@ impl Signer {
         signer
     }
 
-    async fn trust(&self, bench: &Bench) {
+    pub async fn trust(&self, bench: &Bench) {
         let settings = json!({"source": "", "signature_verification_root_ca": self.0.root_pem()}).to_string();
         let (status, answer) = bench.ask(Who::Unix, "PUT", "/1.0/system/updates", settings).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
@@ -111,7 +111,7 @@ pub fn stored(bench: &Bench) -> Vec<String> {
     names
 }
 
-fn digests(packages: &[&Package]) -> Vec<String> {
+pub fn digests(packages: &[&Package]) -> Vec<String> {
     let all = packages.iter().flat_map(|package| &package.files).map(|(_, bytes)| hex::encode(Sha256::digest(bytes)));
     all.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
 }

@@ -7,6 +7,13 @@ use crate::error::{Result, StoreError};
 use crate::params;
 use crate::tables::{Conditions, found};
 
+mod document;
+mod membership;
+mod withdrawal;
+pub use document::{document, has_document, put_document};
+pub use membership::{Member, enter, members, offered_by, set_channels};
+pub use withdrawal::{Withdrawal, restore, withdraw, withdrawal, withdrawals, withdrawn};
+
 /// An update.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Update {
@@ -130,23 +137,6 @@ pub fn upsert(tx: &mut Tx, update: &Update) -> Result<()> {
     ];
     tx.execute(&sql, values)?;
     count_change(tx)
-}
-
-/// Replaces the channels that offer an update. A foreign key violation for a channel that does not exist.
-pub fn set_channels(tx: &mut Tx, uuid: &str, channels: &[String], now_us: i64) -> Result<()> {
-    found(tx.execute("UPDATE updates SET last_updated = $2 WHERE uuid = $1", params![uuid, now_us])?)?;
-    tx.execute("DELETE FROM channels_updates WHERE update_uuid = $1", params![uuid])?;
-    for channel in channels {
-        let sql = "INSERT INTO channels_updates (channel, update_uuid) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        tx.execute(sql, params![channel, uuid])?;
-    }
-    count_change(tx)
-}
-
-/// Whether a channel offers any update.
-pub fn offered_by(tx: &mut Tx, channel: &str) -> Result<bool> {
-    let sql = "SELECT 1 FROM channels_updates WHERE channel = $1 LIMIT 1";
-    Ok(tx.query_opt(sql, params![channel], |row| row.int(0))?.is_some())
 }
 
 /// Deletes an update.

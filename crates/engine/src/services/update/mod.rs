@@ -1,14 +1,19 @@
 //! Updates (`updates-and-system.md` 10, 13, 14): what there is, who gets it, and how it comes and goes.
 
 mod changelog;
+mod export;
 mod upload;
+mod withdrawal;
 
 pub use crate::updates::list::{List, Listed};
 pub use changelog::{Wanted, history, of_server, of_update};
-pub use upload::upload;
+pub use export::{Export, export};
+pub(crate) use upload::forget_kept;
+pub use upload::{missing, upload};
+pub use withdrawal::{restore, withdraw, withdrawals};
 
 use crate::updates::files::Files;
-use crate::{Actor, Engine, Error, services::audit};
+use crate::{Actor, Engine, Error, services::audit, services::channel};
 use muster_api::provisioning::update::{Update, UpdateFile};
 use muster_store::{
     Store, StoreError, Tx,
@@ -18,6 +23,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::time::SystemTime;
 use uuid::Uuid;
 
 /// Uploads that are read at the same time; further ones wait.
@@ -34,7 +40,7 @@ pub async fn list(engine: &Engine) -> Result<Arc<List>, Error> {
     engine.updates().await
 }
 
-/// Updates that a channel offers, the newest first.
+/// Updates that a channel offers, the newest first; a withdrawn one is offered by none.
 ///
 /// # Errors
 /// The store's.
@@ -106,7 +112,7 @@ pub async fn content(engine: &Engine, uuid: Uuid, name: &str) -> Result<Content,
 ///
 /// # Errors
 /// [`Error::NotFound`] for an unknown update or channel, [`Error::Constraint`] for a channel that is named twice,
-/// [`Error::NotPermitted`] for an update that is not here in full, [`Error::Stale`].
+/// [`Error::NotPermitted`] for an update that is not here in full or withdrawn, and for a frozen channel; [`Error::Stale`].
 pub async fn assign(
     engine: &Engine,
     actor: &Actor,
@@ -134,6 +140,12 @@ pub async fn assign(
             return Ok(Err(Error::NotPermitted(format!(
                 "{what}: it is {status}, and machines could not load all of it"
             ))));
+        }
+        if let Some(why) = withdrawal::refused(tx, &row, &names)? {
+            return Ok(Err(Error::NotPermitted(format!("{what}: {why}"))));
+        }
+        if let Some(why) = channel::refused(tx, &row.channels, &names)? {
+            return Ok(Err(Error::NotPermitted(format!("{what}: {why}"))));
         }
         updates::set_channels(tx, &row.uuid, &names, now.max(row.last_updated + 1))?;
         let mut entry = entry.clone();
@@ -169,11 +181,19 @@ pub async fn delete_all(engine: &Engine, actor: &Actor) -> Result<(), Error> {
         }
         tracing::warn!(%error, "the disk is full: the files of all updates are removed before their rows");
         let files = engine.clone();
-        blocking(move || files.files().sweep(|| Ok::<_, Error>(HashSet::new()))).await?;
+        blocking(move || {
+            files.files().forget(SystemTime::UNIX_EPOCH, 0)?;
+            files.files().sweep(|| Ok::<_, Error>(HashSet::new()))
+        })
+        .await?;
         delete_rows(engine, actor).await?;
     }
     let (files, store) = (engine.clone(), engine.store().clone());
-    blocking(move || sweep(&store, files.files())).await
+    blocking(move || {
+        files.files().forget(SystemTime::UNIX_EPOCH, 0)?;
+        sweep(&store, files.files())
+    })
+    .await
 }
 
 async fn delete_rows(engine: &Engine, actor: &Actor) -> Result<(), Error> {

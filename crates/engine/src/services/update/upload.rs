@@ -5,12 +5,14 @@ use crate::updates::{
     archive::{self, Arrived},
     feed::{Feed, FeedReader, feed},
     index,
+    kept::KEPT_FOR,
 };
-use crate::{Actor, Engine, Error, services::audit};
+use crate::{Actor, Engine, Error, services::audit, services::channel};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use muster_clients::updates::Authority;
-use muster_domain::update::index::File;
+use muster_api::provisioning::update::Missing;
+use muster_clients::updates::{Authority, verify};
+use muster_domain::update::index::{File, update as described};
 use muster_store::{
     StoreError, Tx,
     tables::{
@@ -29,9 +31,13 @@ const REST: usize = 64 << 20;
 const REST_WITHIN: Duration = Duration::from_secs(10);
 
 /// Takes in an update: an uncompressed tar with `update.sjson` and the files that it lists. All of it becomes visible at
-/// once, in the configured channel for updates, or nothing does.
+/// once, in the configured channel for updates unless that is frozen, or nothing does.
 ///
-/// An update that is here already is completed by files that it lacks, or that got lost.
+/// With `sparing` the archive may lack files whose content is here: those of other updates, and those that an upload which
+/// broke off had brought whole ([`missing`] says which are not).
+///
+/// An update that is here already is completed by files that it lacks, or that got lost, or by its signed description
+/// where that was not kept.
 ///
 /// # Errors
 /// [`Error::Invalid`] that names the entry, [`Error::NotPermitted`] for an upload that brings nothing new.
@@ -39,15 +45,61 @@ pub async fn upload(
     engine: &Engine,
     actor: &Actor,
     body: impl Stream<Item = Result<Bytes, String>> + Send + Unpin,
+    sparing: bool,
 ) -> Result<Uuid, Error> {
     let permit = engine.uploads().acquire().await;
     let _permit = permit.map_err(|_| Error::Retryable("the daemon stops".into()))?;
     let (feed, reader) = feed();
     let authority = index::authority(&engine.settings().updates);
     // A task of its own: once the body is here, a sender who goes away aborts nothing.
-    let work = tokio::spawn(take_in(engine.clone(), actor.clone(), authority, reader));
+    let work = tokio::spawn(take_in(engine.clone(), actor.clone(), authority, reader, sparing));
     pump(body, feed).await;
     work.await.map_err(|error| Error::Internal(format!("the upload ended early: {error}")))?
+}
+
+/// The engine's time, as those who look at certificates and files want it.
+fn system_time(engine: &Engine) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(engine.clock().micros()).unwrap_or_default())
+}
+
+/// What of an update is not here, neither stored nor kept from an upload that broke off. `document` is its description as it
+/// was signed.
+///
+/// # Errors
+/// [`Error::Invalid`] for a description that is not signed by whom it has to be, or not as it has to be.
+pub async fn missing(engine: &Engine, document: Bytes) -> Result<Missing, Error> {
+    let (authority, now, engine) = (index::authority(&engine.settings().updates)?, system_time(engine), engine.clone());
+    blocking(move || {
+        let invalid = |error: &dyn std::fmt::Display| Error::Invalid(format!("update.sjson: {error}"));
+        let verified = verify(&document, &authority, now).map_err(|error| invalid(&error))?;
+        let published = described(&verified.payload).map_err(|error| invalid(&error))?;
+        let files = engine.files();
+        let here = |file: &File| files.has(&file.sha256, file.size) || files.keeps(&file.sha256, file.size);
+        let (held, missing): (Vec<&File>, Vec<&File>) = published.files.iter().partition(|file| here(file));
+        Ok(Missing {
+            uuid: published.upload_id(),
+            version: published.version.clone(),
+            missing: missing.into_iter().map(|file| file.filename.clone()).collect(),
+            held: held.into_iter().map(|file| file.filename.clone()).collect(),
+        })
+    })
+    .await
+}
+
+/// Forgets what uploads that broke off have brought, when it was not sent for again in time.
+///
+/// # Errors
+/// Files that cannot be removed.
+pub(crate) async fn forget_kept(engine: &Engine) -> Result<(), Error> {
+    let (before, engine) = (system_time(engine) - KEPT_FOR, engine.clone());
+    blocking(move || {
+        let removed = engine.files().forget(before, u64::MAX)?;
+        if removed > 0 {
+            tracing::info!(removed, "files of uploads that broke off are forgotten");
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// Hands the body on, until its end or until the reader leaves.
@@ -81,13 +133,13 @@ async fn take_in(
     actor: Actor,
     authority: Result<Authority, Error>,
     reader: FeedReader,
+    sparing: bool,
 ) -> Result<Uuid, Error> {
     let authority = authority?;
-    let micros = u64::try_from(engine.clock().micros()).unwrap_or_default();
-    let now = SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
+    let now = system_time(&engine);
     let reading = engine.clone();
     let arrived = blocking(move || {
-        archive::read(reading.files(), &authority, now, reader).map_err(|error| match error.by_sender() {
+        archive::read(reading.files(), &authority, now, reader, sparing).map_err(|error| match error.by_sender() {
             true => Error::Invalid(error.to_string()),
             false => Error::Internal(error.to_string()),
         })
@@ -103,27 +155,34 @@ async fn publish(engine: &Engine, actor: &Actor, arrived: Arrived) -> Result<Uui
         let publishing = files.files().publishing()?;
         let lost = arrived.published.files.iter().filter(|file| !files.files().has(&file.sha256, file.size));
         let lost: HashSet<String> = lost.map(|file| file.sha256.clone()).collect();
+        let here = |file: &File| !lost.contains(&file.sha256) || files.files().keeps(&file.sha256, file.size);
+        if let Some(gone) = arrived.published.files.iter().find(|f| arrived.held.contains(&f.sha256) && !here(f)) {
+            let name = &gone.filename;
+            return Err(Error::Retryable(format!("{name:?} was here and is not any more: send the update again")));
+        }
         Ok((publishing, arrived, lost))
     });
     let (publishing, arrived, lost) = looking.await?;
     let bringing = Bringing::new(engine, actor, uuid, &arrived, lost);
     let looked = bringing.clone();
-    engine.store().read(move |tx| Ok(looked.row(updates::get(tx, &looked.uuid)?).map(drop))).await??;
+    engine.store().read(move |tx| Ok(looked.row(Stored::find(tx, &looked.uuid)?).map(drop))).await??;
 
     let (publishing, arrived) = blocking(move || {
         let parts = arrived.parts.iter().map(|(sha256, part)| (part, sha256.as_str()));
         publishing.publish(parts)?;
+        publishing.publish_kept(arrived.held.iter().map(String::as_str))?;
         Ok((publishing, arrived))
     })
     .await?;
     let manifests = arrived.manifests;
     let written = engine.store().write(move |tx| {
-        let brought = match bringing.row(updates::get(tx, &bringing.uuid)?) {
+        let mut brought = match bringing.row(Stored::find(tx, &bringing.uuid)?) {
             Err(refused) => return Ok(Err(refused)),
             Ok(brought) => brought,
         };
-        bringing.write(tx, &brought)?;
+        bringing.write(tx, &mut brought)?;
         updates::put_manifests(tx, &bringing.uuid, &manifests)?;
+        updates::put_document(tx, &bringing.uuid, &bringing.document)?;
         audit::append(tx, &brought.entry)?;
         Ok(Ok(()))
     });
@@ -151,7 +210,22 @@ struct Bringing {
     /// SHA-256 of what is not stored here yet.
     lost: HashSet<String>,
     entry: Entry,
+    document: Bytes,
     signer: String,
+}
+
+/// What is stored under its UUID.
+struct Stored {
+    row: UpdateRow,
+    /// Whether its signed description is, too.
+    described: bool,
+}
+
+impl Stored {
+    fn find(tx: &mut Tx<'_>, uuid: &str) -> Result<Option<Self>, StoreError> {
+        let Some(row) = updates::get(tx, uuid)? else { return Ok(None) };
+        Ok(Some(Self { row, described: updates::has_document(tx, uuid)? }))
+    }
 }
 
 /// What becomes of it.
@@ -185,19 +259,20 @@ impl Bringing {
             files: published.files.clone(),
             lost,
             entry: audit::entry(now, actor, "update.upload", "update", &uuid.to_string()),
+            document: arrived.document.clone(),
             signer: arrived.signer.clone(),
         }
     }
 
     /// The row as it will be, beside what is stored under its UUID.
-    fn row(&self, stored: Option<UpdateRow>) -> Result<Brought, Error> {
-        let (mut files, mut row, fresh) = match stored {
-            None => (Vec::new(), self.row.clone(), true),
-            Some(stored) => {
-                let files: Vec<File> = serde_json::from_str(&stored.files).map_err(|_| {
+    fn row(&self, stored: Option<Stored>) -> Result<Brought, Error> {
+        let (mut files, mut row, fresh, described) = match stored {
+            None => (Vec::new(), self.row.clone(), true, false),
+            Some(Stored { row, described }) => {
+                let files: Vec<File> = serde_json::from_str(&row.files).map_err(|_| {
                     Error::Internal(format!("the stored update {:?} has a broken list of files", self.uuid))
                 })?;
-                (files, stored, false)
+                (files, row, false, described)
             }
         };
         let (mut added, mut restored, mut bytes) = (0, 0, 0u64);
@@ -219,7 +294,7 @@ impl Bringing {
             }
             bytes = bytes.saturating_add(file.size);
         }
-        if added + restored == 0 {
+        if added + restored == 0 && described {
             return Err(Error::NotPermitted("Update already existing, with all of these files".into()));
         }
         row.files = serde_json::to_string(&files).map_err(|error| Error::Internal(error.to_string()))?;
@@ -232,11 +307,20 @@ impl Bringing {
         Ok(Brought { row, fresh, entry })
     }
 
-    fn write(&self, tx: &mut Tx<'_>, brought: &Brought) -> Result<(), StoreError> {
+    fn write(&self, tx: &mut Tx<'_>, brought: &mut Brought) -> Result<(), StoreError> {
         updates::upsert(tx, &brought.row)?;
-        if brought.fresh {
-            updates::set_channels(tx, &self.uuid, std::slice::from_ref(&self.channel), self.now)?;
+        if !brought.fresh {
+            return Ok(());
         }
-        Ok(())
+        let channels = std::slice::from_ref(&self.channel);
+        match channel::refused(tx, &[], channels)? {
+            None => updates::set_channels(tx, &self.uuid, channels, self.now),
+            // It is here, and an operator may give it to another channel.
+            Some(why) => {
+                let told = brought.entry.reason.take().unwrap_or_default();
+                brought.entry.reason = Some(format!("{told}; in no channel: {why}"));
+                Ok(())
+            }
+        }
     }
 }
