@@ -1,4 +1,4 @@
-//! Answers that are a stored file: whole or a part of it, with an entity tag.
+//! Answers that are a stored file, or made of parts of one: whole or a range of it, with an entity tag.
 
 use axum::{
     body::Body,
@@ -6,7 +6,9 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
+use muster_engine::images::splice::Span;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 
 /// Bytes that are read at once.
@@ -46,10 +48,47 @@ fn part(range: Option<&str>, size: u64) -> Part {
     }
 }
 
+/// What is answered.
+pub struct Content {
+    /// What the parts of a file are of.
+    pub file: File,
+    /// Its parts in order.
+    pub spans: Vec<Span>,
+    /// Equal for equal bytes, without quotes.
+    pub tag: String,
+    /// Name of the file that it becomes.
+    pub name: String,
+    /// Its type.
+    pub content_type: &'static str,
+    /// Whether receivers unpack it.
+    pub packed: bool,
+    /// Waited for before the last bytes are handed out.
+    pub at_end: Option<BoxFuture<'static, ()>>,
+}
+
 /// The answer to a request for a file of `size` bytes whose content has this SHA-256.
 pub fn answer(file: File, size: u64, sha256: &str, name: &str, asked: &HeaderMap) -> Response {
+    let spans = vec![Span::File { at: 0, length: size }];
+    let (tag, name, content_type) = (sha256.to_owned(), name.to_owned(), "application/octet-stream");
+    answer_content(Content { file, spans, tag, name, content_type, packed: false, at_end: None }, asked)
+}
+
+/// `attachment`, with a name that every receiver reads, and the right one where that is another.
+fn disposition(name: &str) -> String {
+    let plain: String =
+        name.chars().map(|c| if matches!(c, ' '..='~') && !"\"\\".contains(c) { c } else { '_' }).collect();
+    let exact = match name.is_ascii() {
+        true => String::new(),
+        false => format!("; filename*=UTF-8''{}", utf8_percent_encode(name, NON_ALPHANUMERIC)),
+    };
+    format!("attachment; filename=\"{plain}\"{exact}")
+}
+
+/// The answer to a request for a content.
+pub fn answer_content(content: Content, asked: &HeaderMap) -> Response {
     let text = |key| asked.get(key).and_then(|value: &HeaderValue| value.to_str().ok());
-    let tag = format!("\"{sha256}\"");
+    let tag = format!("\"{}\"", content.tag);
+    let size = content.spans.iter().map(Span::length).sum();
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     let mut set = |key, value: &str| HeaderValue::from_str(value).map(|value| headers.insert(key, value)).is_ok();
@@ -76,29 +115,62 @@ pub fn answer(file: File, size: u64, sha256: &str, name: &str, asked: &HeaderMap
             return response;
         }
     };
-    set(header::CONTENT_TYPE, "application/octet-stream");
-    set(header::CONTENT_DISPOSITION, &format!("attachment; filename=\"{}\"", name.replace(['"', '\\'], "_")));
+    set(header::CONTENT_TYPE, content.content_type);
+    set(header::CONTENT_DISPOSITION, &disposition(&content.name));
     set(header::CONTENT_LENGTH, &length.to_string());
+    if content.packed {
+        set(header::CONTENT_ENCODING, "gzip");
+    }
     *response.status_mut() = status;
-    *response.body_mut() = body(file, from, length);
+    *response.body_mut() = body(content, size, from, length);
     response
 }
 
-fn body(file: File, from: u64, length: u64) -> Body {
-    let file = Arc::new(file);
+/// Reads all of `chunk`, which begins at `at` of the content.
+fn read_at(file: &File, spans: &[Span], at: u64, mut chunk: &mut [u8]) -> io::Result<()> {
+    let mut skip = at;
+    for span in spans {
+        let length = span.length();
+        if skip >= length {
+            skip -= length;
+            continue;
+        }
+        let count = usize::try_from(length - skip).unwrap_or(usize::MAX).min(chunk.len());
+        let (here, rest) = chunk.split_at_mut(count);
+        match span {
+            Span::File { at, .. } => file.read_exact_at(here, at + skip)?,
+            Span::Bytes(bytes) => {
+                let from = usize::try_from(skip).map_err(io::Error::other)?;
+                here.copy_from_slice(&bytes[from..from + count]);
+            }
+        }
+        (chunk, skip) = (rest, 0);
+        if chunk.is_empty() {
+            return Ok(());
+        }
+    }
+    if chunk.is_empty() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+fn body(content: Content, size: u64, from: u64, length: u64) -> Body {
+    let Content { file, spans, mut at_end, .. } = content;
+    let content = Arc::new((file, spans));
     let chunks = (0..length.div_ceil(CHUNK)).map(move |number| {
         let at = number * CHUNK;
         (from + at, CHUNK.min(length - at))
     });
     let read = move |(at, length)| {
-        let file = file.clone();
+        let content = content.clone();
+        let last = if at + length == size { at_end.take() } else { None };
         async move {
             let read = move || -> io::Result<Bytes> {
                 let mut chunk = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-                file.read_exact_at(&mut chunk, at)?;
+                read_at(&content.0, &content.1, at, &mut chunk)?;
                 Ok(chunk.into())
             };
-            tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
+            let chunk = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
+            last.unwrap_or_else(|| std::future::ready(()).boxed()).await;
+            Ok::<_, io::Error>(chunk)
         }
     };
     Body::from_stream(stream::iter(chunks).map(read).buffered(AHEAD))
@@ -107,6 +179,35 @@ fn body(file: File, from: u64, length: u64) -> Body {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_range_of_parts_is_what_the_whole_has_there() {
+        let mut file = tempfile::tempfile().unwrap();
+        io::Write::write_all(&mut file, b"0123456789").unwrap();
+        let spans = [
+            Span::Bytes(Bytes::from_static(b"ab")),
+            Span::File { at: 3, length: 4 },
+            Span::File { at: 0, length: 0 },
+            Span::Bytes(Bytes::from_static(b"c")),
+            Span::File { at: 8, length: 2 },
+        ];
+        let whole = b"ab3456c89";
+        for from in 0..=whole.len() {
+            for to in from..=whole.len() {
+                let mut chunk = vec![0; to - from];
+                read_at(&file, &spans, from as u64, &mut chunk).unwrap();
+                assert_eq!(chunk, whole[from..to], "{from}..{to}");
+            }
+        }
+        assert!(read_at(&file, &spans, 8, &mut [0; 2]).is_err(), "behind the end");
+    }
+
+    #[test]
+    fn names_for_every_receiver() {
+        assert_eq!(disposition("a/b.gz"), "attachment; filename=\"a/b.gz\"");
+        assert_eq!(disposition("a\"\\\nb"), "attachment; filename=\"a___b\"");
+        assert_eq!(disposition("ü.iso"), "attachment; filename=\"_.iso\"; filename*=UTF-8''%C3%BC%2Eiso");
+    }
 
     #[test]
     fn ranges_as_http_has_them() {

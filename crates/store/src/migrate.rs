@@ -6,10 +6,11 @@ use refinery::{Migration, Runner};
 
 use crate::error::{Result, StoreError};
 
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     ("V0001__start", include_str!("../migrations/V0001__start.sql")),
     ("V0002__documents_daemons_events", include_str!("../migrations/V0002__documents_daemons_events.sql")),
     ("V0003__updates", include_str!("../migrations/V0003__updates.sql")),
+    ("V0005__prepared_images", include_str!("../migrations/V0005__prepared_images.sql")),
 ];
 
 /// The key under which processes that start together on one PostgreSQL queue up to migrate.

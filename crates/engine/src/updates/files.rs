@@ -5,6 +5,8 @@
 //! removes it. Between the rename and the row that names the file, and while files without a row are removed, the lock
 //! of the directory is held, shared by those who publish, alone by those who remove. So several daemons may share the
 //! directory.
+//!
+//! What is made of an image for seeding lies in `images/` under the SHA-256 of the image, and goes with it.
 
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
@@ -43,6 +45,7 @@ pub struct Space {
 #[derive(Debug)]
 pub struct Files {
     files: PathBuf,
+    images: PathBuf,
     parts: PathBuf,
     lock: PathBuf,
     next: AtomicU64,
@@ -54,11 +57,11 @@ impl Files {
     /// # Errors
     /// Directories that cannot be made.
     pub fn open(directory: &Path) -> Result<Self, FileError> {
-        let (files, parts) = (directory.join("files"), directory.join("parts"));
-        for path in [&files, &parts] {
+        let [files, images, parts] = ["files", "images", "parts"].map(|name| directory.join(name));
+        for path in [&files, &images, &parts] {
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make", path))?;
         }
-        Ok(Self { files, parts, lock: directory.join("lock"), next: AtomicU64::new(0) })
+        Ok(Self { files, images, parts, lock: directory.join("lock"), next: AtomicU64::new(0) })
     }
 
     fn path(&self, sha256: &str) -> PathBuf {
@@ -93,7 +96,7 @@ impl Files {
     /// # Errors
     /// A lock that cannot be had.
     pub fn publishing(&self) -> Result<Publishing, FileError> {
-        Ok(Publishing { _lock: self.locked(false)?, files: self.files.clone() })
+        Ok(Publishing { _lock: self.locked(false)?, files: self.files.clone(), images: self.images.clone() })
     }
 
     /// Opens a stored file. Blocks.
@@ -102,6 +105,15 @@ impl Files {
     /// [`ErrorKind::NotFound`] as the cause when it is not there.
     pub fn get(&self, sha256: &str) -> Result<File, FileError> {
         let path = self.path(sha256);
+        File::open(&path).map_err(failed("open", &path))
+    }
+
+    /// Opens what was made of an image for seeding. Blocks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] as the cause when it is not there.
+    pub fn image(&self, sha256: &str) -> Result<File, FileError> {
+        let path = self.images.join(sha256);
         File::open(&path).map_err(failed("open", &path))
     }
 
@@ -127,7 +139,7 @@ impl Files {
             }
         }
         let named = named()?;
-        for path in entries(&self.files)? {
+        for path in entries(&self.files)?.into_iter().chain(entries(&self.images)?) {
             let kept = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| named.contains(name));
             if !kept {
                 removed += usize::from(remove(&path)?);
@@ -148,6 +160,10 @@ impl Files {
             total: told.f_blocks.saturating_mul(told.f_frsize),
         })
     }
+}
+
+fn synced(directory: &Path) -> Result<(), FileError> {
+    File::open(directory).and_then(|opened| opened.sync_all()).map_err(failed("sync", directory))
 }
 
 fn entries(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
@@ -216,6 +232,7 @@ impl Drop for Part {
 pub struct Publishing {
     _lock: File,
     files: PathBuf,
+    images: PathBuf,
 }
 
 impl Publishing {
@@ -229,8 +246,18 @@ impl Publishing {
             let target = self.files.join(sha256);
             fs::rename(&part.path, &target).map_err(failed("rename a part to", &target))?;
         }
-        let directory = File::open(&self.files).and_then(|directory| directory.sync_all());
-        directory.map_err(failed("sync", &self.files))
+        synced(&self.files)
+    }
+
+    /// Makes visible what was made of an image for seeding, unless the image itself is gone meanwhile. Blocks.
+    ///
+    /// # Errors
+    /// A directory that does not take it, or an image that is gone.
+    pub fn publish_image(&self, part: &Part, sha256: &str) -> Result<(), FileError> {
+        let (image, target) = (self.files.join(sha256), self.images.join(sha256));
+        fs::metadata(&image).map_err(failed("find", &image))?;
+        fs::rename(&part.path, &target).map_err(failed("rename a part to", &target))?;
+        synced(&self.images)
     }
 }
 

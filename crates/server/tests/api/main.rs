@@ -6,6 +6,7 @@
 mod bench;
 mod fleet;
 mod hostile;
+mod images;
 mod lists;
 mod permissions;
 mod updates;
