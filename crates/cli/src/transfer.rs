@@ -60,12 +60,7 @@ pub(crate) async fn upload_shown(ctx: &Context, remote: &Remote, path: &ApiPath,
     let file = tokio::fs::File::open(source).await.map_err(failed())?;
     let size = file.metadata().await.map_err(failed())?.len();
     let bar = progress(ctx, source);
-    if size > 0 && !bar.is_hidden() {
-        let style =
-            ProgressStyle::with_template("{msg}: {decimal_bytes} of {decimal_total_bytes} ({decimal_bytes_per_sec})");
-        bar.set_length(size);
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    }
+    of_known_size(&bar, size);
     let counted = bar.clone();
     let frames = ReaderStream::with_capacity(file, CHUNK).map_ok(move |bytes| {
         counted.inc(bytes.len() as u64);
@@ -76,13 +71,24 @@ pub(crate) async fn upload_shown(ctx: &Context, remote: &Remote, path: &ApiPath,
     sent
 }
 
-fn progress(ctx: &Context, target: &str) -> ProgressBar {
+/// A line of progress, if there is a terminal to show it on.
+pub(crate) fn progress(ctx: &Context, target: &str) -> ProgressBar {
     if ctx.quiet || !std::io::stdout().is_terminal() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{msg}: {decimal_bytes} ({decimal_bytes_per_sec})");
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())).with_message(target.to_owned())
+}
+
+/// Lets a line of progress say how much there is.
+pub(crate) fn of_known_size(bar: &ProgressBar, size: u64) {
+    if size > 0 && !bar.is_hidden() {
+        let style =
+            ProgressStyle::with_template("{msg}: {decimal_bytes} of {decimal_total_bytes} ({decimal_bytes_per_sec})");
+        bar.set_length(size);
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    }
 }
 
 /// Copies a whole answer; how many bytes it had.

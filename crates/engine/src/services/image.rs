@@ -10,7 +10,7 @@
 //! there are no authorities of its own to hand on.
 
 use crate::images::{self, splice};
-use crate::services::{audit, token};
+use crate::services::{audit, token, token_seed};
 use crate::{Actor, Engine, Error};
 use muster_api::provisioning::{
     seed::{TokenImagePost, TokenSeedConfigs},
@@ -112,7 +112,8 @@ fn unknown_token(uuid: Uuid) -> Error {
 /// Keeps a request; answers the id to fetch it by.
 ///
 /// # Errors
-/// [`Error::NotFound`] for an unknown token, [`Error::NotPermitted`] for a used up one.
+/// [`Error::NotFound`] for an unknown token, [`Error::NotPermitted`] for a used up one, [`Error::Invalid`] with a mistake in a
+/// document.
 pub async fn prepare(
     engine: &Engine,
     actor: &Actor,
@@ -120,6 +121,7 @@ pub async fn prepare(
     kind: Kind,
     post: TokenImagePost,
 ) -> Result<Uuid, Error> {
+    token_seed::checked(&post.seeds)?;
     let (id, now) = (Uuid::new_v4(), engine.clock().micros());
     let seeds = serde_json::to_string(&post.seeds).map_err(|error| Error::Internal(error.to_string()))?;
     let seeds = Secret::new(seeds);

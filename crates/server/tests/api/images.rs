@@ -15,6 +15,11 @@ const OFFSET: usize = 100_000;
 const LAYOUT: Layout = Layout { offset: OFFSET as u64, piece: 4096, pieces: 8 };
 const MINUTE: i64 = 60_000_000;
 
+/// A clock that the certificates of this test have begun by, whatever they are rounded to.
+fn a_minute_ahead() -> Clock {
+    Clock::at(Clock::system().micros() + MINUTE)
+}
+
 fn small(engine: Engine) -> Engine {
     engine.with_image_layout(LAYOUT)
 }
@@ -110,7 +115,7 @@ fn on_small<F: Future<Output = ()>>(test: impl Fn(Bench, Clock) -> F) {
     testing::stores(|test_store| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
-            let clock = Clock::at(Clock::system().micros());
+            let clock = a_minute_ahead();
             test(bench(test_store.store.clone(), clock.clone()).await, clock).await;
         });
     });
@@ -198,7 +203,7 @@ fn a_prepared_image_survives_a_restart_and_a_newer_update_but_not_its_time() {
     testing::stores(|test_store| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
-            let (store, clock) = (test_store.store.clone(), Clock::at(Clock::system().micros()));
+            let (store, clock) = (test_store.store.clone(), a_minute_ahead());
             let first = bench(store.clone(), clock.clone()).await;
             let old = image(0, 200_000);
             upload(&first, &with_images("202511010000", &old, &old)).await;
