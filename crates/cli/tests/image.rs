@@ -31,7 +31,15 @@ struct Manners {
 
 impl Bed {
     fn new(manners: Manners) -> Self {
-        let mut image: Vec<u8> = (0..400_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        // Does not compress, so that it comes over several connections.
+        let mut state = 1u64;
+        let mut image: Vec<u8> = Vec::new();
+        for _ in 0..400_000 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            image.push(state as u8);
+        }
         image.extend_from_slice(&[0; 300_000]);
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
         gzip.write_all(&image).unwrap();
@@ -136,7 +144,7 @@ fn an_image_of_a_token_is_prepared_loaded_and_unpacked() {
     let line = "provisioning token get-image t host.iso - --application incus,incus-ceph";
     let (code, out, error) = bed.run(line, "install:\n  force_reboot: true\n");
     assert_eq!((code, error.as_str()), (0, ""));
-    assert_eq!(String::from_utf8(out).unwrap(), "Wrote 700.00kB to \"host.iso\"\n");
+    assert_eq!(String::from_utf8(out).unwrap(), "Wrote 700 kB to \"host.iso\"\n");
     assert!(bed.read("host.iso") == bed.image);
     assert_eq!(bed.files(), ["host.iso"]);
     let seen = bed.seen.lock().unwrap().clone();
