@@ -133,7 +133,7 @@ fn answer(mut stream: UnixStream, packed: &[u8], manners: Manners, seen: &Mutex<
         "HTTP/1.1 206 X\r\nConnection: close\r\nETag: {TAG}\r\nContent-Range: bytes {from}-{to}/{size}\r\nContent-Length: {}\r\n\r\n",
         to - from + 1
     );
-    send(head, &packed[from..(to + 1).min(from + manners.breaks_after)]);
+    send(head, &packed[from..(to + 1).min(from.saturating_add(manners.breaks_after))]);
 }
 
 const WHOLE: Manners = Manners { parts: true, breaks_after: usize::MAX };
