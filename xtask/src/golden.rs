@@ -16,7 +16,7 @@ use crate::testbed::{self, Bed};
 use crate::{daemon, places, process};
 
 /// The scenarios that pass, and that no change may break.
-const SCENARIOS: [&str; 15] = [
+const SCENARIOS: [&str; 16] = [
     "tokens",
     "token_seeds",
     "root_and_auth",
@@ -31,6 +31,7 @@ const SCENARIOS: [&str; 15] = [
     "warnings_and_sql",
     "updates_upload",
     "updates_source",
+    "incusos_images",
     "real_member",
 ];
 
@@ -58,8 +59,24 @@ const SENDER: &str = "the sender's mistake: 400";
 
 /// Updates that come from a signed source.
 const SOURCE: &str = "updates_source";
+/// Images have what the peer's lack, and lack what only a host with IncusOS has.
+const IMAGE: &str = "it has a length and ranges; off IncusOS there are no authorities of the host to hand on";
+const IMAGE_FIELDS: &[&str] = &[
+    "fact.headers.Transfer-Encoding",
+    "fact.headers.Content-Length",
+    "fact.headers.Accept-Ranges",
+    "fact.seed.security.yaml.custom_ca_certs",
+];
+const NO_HOST: &str = "the center runs off IncusOS here";
 
 const NAMED: &[Named] = &[
+    Named { scenario: "incusos_images", step: "prepared iso", fields: IMAGE_FIELDS, reason: IMAGE },
+    Named { scenario: "incusos_images", step: "prepared raw", fields: IMAGE_FIELDS, reason: IMAGE },
+    Named { scenario: "incusos_images", step: "defaults, gzip accepted", fields: IMAGE_FIELDS, reason: IMAGE },
+    Named { scenario: "incusos_images", step: "public seed, anonymous, raw", fields: IMAGE_FIELDS, reason: IMAGE },
+    Named { scenario: "incusos_images", step: "os", fields: WHOLE, reason: NO_HOST },
+    Named { scenario: "incusos_images", step: "the center itself is a server", fields: WHOLE, reason: NO_HOST },
+    Named { scenario: "incusos_images", step: "self register over the unix socket", fields: WHOLE, reason: NO_HOST },
     Named {
         scenario: "registration",
         step: "reboot of an unregistered server",
@@ -369,6 +386,8 @@ fn check(
     tally: &mut Tally,
 ) -> Result<bool> {
     runner.arg(folder.join("run")).args(scenarios).arg("--check").env("PYTHONUNBUFFERED", "1");
+    // Steps that need a host with IncusOS are named; the images are made off it, too.
+    runner.env("GOLDEN_INCUSOS", "yes");
     // The runner gives both to a shell.
     let own = own.display();
     runner.env("TARGET_UP", format!("'{own}' golden-up")).env("TARGET_DOWN", format!("'{own}' golden-down"));

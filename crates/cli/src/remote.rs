@@ -176,6 +176,16 @@ impl Remote {
         Ok(self.send_bytes(path, machine::full(body)).await?.metadata)
     }
 
+    /// A part of a file, of the one with this entity tag where one is given. A center that has no parts answers all of it.
+    pub(crate) async fn part(&self, path: &str, range: &str, tag: Option<&str>) -> Result<http::Response<AnswerBody>> {
+        let mut request = http::Request::builder().uri(path).header(header::RANGE, range);
+        if let Some(tag) = tag {
+            request = request.header(header::IF_RANGE, tag);
+        }
+        let request = request.body(machine::empty());
+        Ok(self.0.download(request.map_err(|e| Error::Failed(format!("not a valid request: {e}")))?).await?)
+    }
+
     /// A call whose body is not JSON.
     pub(crate) async fn send_bytes(&self, path: &ApiPath, body: RequestBody) -> Result<Reply> {
         reply(self.0.call_request(request(path, "application/octet-stream", body)?).await?)

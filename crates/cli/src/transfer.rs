@@ -134,12 +134,7 @@ pub(crate) async fn upload_ranges(
     let file = tokio::fs::File::open(source).await.map_err(Error::io(format!("cannot read {source}")))?;
     let size = ranges.iter().fold(0u64, |size, range| size.saturating_add(range.end - range.start));
     let bar = progress(ctx, source);
-    if size < u64::MAX && !bar.is_hidden() {
-        let style =
-            ProgressStyle::with_template("{msg}: {decimal_bytes} of {decimal_total_bytes} ({decimal_bytes_per_sec})");
-        bar.set_length(size);
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    }
+    of_known_size(&bar, size);
     let counted = bar.clone();
     let parts = stream::try_unfold((file, ranges.into_iter()), |(mut file, mut ranges)| async move {
         let Some(range) = ranges.next() else { return Ok::<_, std::io::Error>(None) };
@@ -159,13 +154,24 @@ pub(crate) async fn upload_ranges(
     sent
 }
 
-fn progress(ctx: &Context, target: &str) -> ProgressBar {
+/// A line of progress, if there is a terminal to show it on.
+pub(crate) fn progress(ctx: &Context, target: &str) -> ProgressBar {
     if ctx.quiet || !std::io::stdout().is_terminal() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{msg}: {decimal_bytes} ({decimal_bytes_per_sec})");
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())).with_message(target.to_owned())
+}
+
+/// Lets a line of progress say how much there is.
+pub(crate) fn of_known_size(bar: &ProgressBar, size: u64) {
+    if size > 0 && !bar.is_hidden() {
+        let style =
+            ProgressStyle::with_template("{msg}: {decimal_bytes} of {decimal_total_bytes} ({decimal_bytes_per_sec})");
+        bar.set_length(size);
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    }
 }
 
 /// Copies a whole answer behind so many bytes; how many there are then.

@@ -3,9 +3,11 @@
 //! What is true now and what time it is come in as arguments; what to write and what to do next goes out.
 //! [`server`] decides about the operating system on a machine: its status, its versions and its recommended action.
 //! [`machine`] decides about the physical asset: its lifecycle and everything that must fit to it.
+//! [`image`] makes what an installation image is told beforehand.
 //! [`operation`] plans what outlives one request.
 //! [`update`] decides which updates are fetched, kept, promoted and told to machines.
 
+pub mod image;
 pub mod machine;
 pub mod operation;
 pub mod server;

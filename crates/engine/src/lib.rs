@@ -9,6 +9,7 @@ pub mod clock;
 mod error;
 mod follow;
 mod identity;
+pub mod images;
 mod machine;
 mod masks;
 pub mod operation;
@@ -27,6 +28,7 @@ pub use identity::Identities;
 
 use arc_swap::ArcSwap;
 use clock::Clock;
+use images::Layout;
 use muster_store::Store;
 use settings::Settings;
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -52,7 +54,8 @@ struct Inner {
     lease: Duration,
     poll_within: Duration,
     connections: poll::Connections,
-    prepared: services::image::PreparedImages,
+    splitting: images::Splitting,
+    image_layout: Layout,
     files: updates::files::Files,
     update_list: updates::list::Cache,
     refreshes: updates::counters::Counters,
@@ -86,7 +89,8 @@ impl Engine {
             lease: LEASE,
             poll_within: Duration::MAX,
             connections: poll::Connections::default(),
-            prepared: services::image::PreparedImages::default(),
+            splitting: images::Splitting::default(),
+            image_layout: Layout::INCUSOS,
             files,
             update_list: updates::list::Cache::default(),
             refreshes: updates::counters::Counters::default(),
@@ -112,6 +116,20 @@ impl Engine {
             inner.poll_within = longest;
         }
         self
+    }
+
+    /// With another place for seeds in images than that of IncusOS. To be called before the engine is shared.
+    #[must_use]
+    pub fn with_image_layout(mut self, layout: Layout) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.image_layout = layout;
+        }
+        self
+    }
+
+    /// Where in an image its seed lies.
+    pub(crate) fn image_layout(&self) -> Layout {
+        self.0.image_layout
     }
 
     /// Longest time between two polls of a server.
@@ -159,8 +177,8 @@ impl Engine {
         self.0.connections.counters()
     }
 
-    pub(crate) fn prepared_images(&self) -> &services::image::PreparedImages {
-        &self.0.prepared
+    pub(crate) fn splitting(&self) -> &images::Splitting {
+        &self.0.splitting
     }
 
     /// The files of updates.

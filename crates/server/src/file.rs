@@ -1,4 +1,4 @@
-//! Answers that are a stored file: whole or a part of it, with an entity tag.
+//! Answers that are a stored file, or made of parts of one: whole or a range of it, with an entity tag.
 
 use axum::{
     body::Body,
@@ -6,7 +6,8 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 
 /// Bytes that are read at once.
@@ -46,27 +47,68 @@ fn part(range: Option<&str>, size: u64) -> Part {
     }
 }
 
-/// The answer to a request for a file of `size` bytes whose content has this SHA-256.
-pub fn answer(file: File, size: u64, sha256: &str, name: &str, asked: &HeaderMap) -> Response {
-    let read = move |at, length| {
-        let mut chunk = vec![0; length];
-        file.read_exact_at(&mut chunk, at)?;
-        Ok(chunk.into())
-    };
-    answer_from(read, size, sha256, name, asked)
+/// Fills all of a buffer with what is from a place on; blocks.
+type Read = Box<dyn Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync>;
+
+/// What is answered.
+pub struct Content {
+    /// Reads it.
+    pub read: Read,
+    /// Its bytes.
+    pub size: u64,
+    /// Equal for equal bytes, without quotes.
+    pub tag: String,
+    /// Name of the file that it becomes.
+    pub name: String,
+    /// Its type.
+    pub content_type: &'static str,
+    /// Whether receivers unpack it.
+    pub packed: bool,
+    /// Waited for before the last bytes are handed out.
+    pub at_end: Option<BoxFuture<'static, ()>>,
 }
 
-/// As [`answer`], of whatever can be read at a place: `read` gives as many bytes as it is asked for, and blocks. `tag` is
-/// another one for another content.
-pub fn answer_from(
-    read: impl Fn(u64, usize) -> io::Result<Bytes> + Send + Sync + 'static,
-    size: u64,
-    tag: &str,
-    name: &str,
-    asked: &HeaderMap,
-) -> Response {
+impl Content {
+    /// One that is saved as it is.
+    pub fn new(
+        read: impl Fn(u64, &mut [u8]) -> io::Result<()> + Send + Sync + 'static,
+        size: u64,
+        tag: &str,
+        name: &str,
+    ) -> Self {
+        Self {
+            read: Box::new(read),
+            size,
+            tag: tag.to_owned(),
+            name: name.to_owned(),
+            content_type: "application/octet-stream",
+            packed: false,
+            at_end: None,
+        }
+    }
+
+    /// A stored file.
+    pub fn stored(file: File, size: u64, sha256: &str, name: &str) -> Self {
+        Self::new(move |at, chunk| file.read_exact_at(chunk, at), size, sha256, name)
+    }
+}
+
+/// `attachment`, with a name that every receiver reads, and the right one where that is another.
+fn disposition(name: &str) -> String {
+    let plain: String =
+        name.chars().map(|c| if matches!(c, ' '..='~') && !"\"\\".contains(c) { c } else { '_' }).collect();
+    let exact = match name.is_ascii() {
+        true => String::new(),
+        false => format!("; filename*=UTF-8''{}", utf8_percent_encode(name, NON_ALPHANUMERIC)),
+    };
+    format!("attachment; filename=\"{plain}\"{exact}")
+}
+
+/// The answer to a request for a content.
+pub fn answer(content: Content, asked: &HeaderMap) -> Response {
     let text = |key| asked.get(key).and_then(|value: &HeaderValue| value.to_str().ok());
-    let tag = format!("\"{tag}\"");
+    let tag = format!("\"{}\"", content.tag);
+    let size = content.size;
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     let mut set = |key, value: &str| HeaderValue::from_str(value).map(|value| headers.insert(key, value)).is_ok();
@@ -93,15 +135,19 @@ pub fn answer_from(
             return response;
         }
     };
-    set(header::CONTENT_TYPE, "application/octet-stream");
-    set(header::CONTENT_DISPOSITION, &format!("attachment; filename=\"{}\"", name.replace(['"', '\\'], "_")));
+    set(header::CONTENT_TYPE, content.content_type);
+    set(header::CONTENT_DISPOSITION, &disposition(&content.name));
     set(header::CONTENT_LENGTH, &length.to_string());
+    if content.packed {
+        set(header::CONTENT_ENCODING, "gzip");
+    }
     *response.status_mut() = status;
-    *response.body_mut() = body(read, from, length);
+    *response.body_mut() = body(content, from, length);
     response
 }
 
-fn body(read: impl Fn(u64, usize) -> io::Result<Bytes> + Send + Sync + 'static, from: u64, length: u64) -> Body {
+fn body(content: Content, from: u64, length: u64) -> Body {
+    let Content { read, size, mut at_end, .. } = content;
     let content = Arc::new(read);
     let chunks = (0..length.div_ceil(CHUNK)).map(move |number| {
         let at = number * CHUNK;
@@ -109,9 +155,16 @@ fn body(read: impl Fn(u64, usize) -> io::Result<Bytes> + Send + Sync + 'static, 
     });
     let read = move |(at, length)| {
         let content = content.clone();
+        let last = if at + length == size { at_end.take() } else { None };
         async move {
-            let read = move || content(at, usize::try_from(length).map_err(io::Error::other)?);
-            tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
+            let read = move || -> io::Result<Bytes> {
+                let mut chunk = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+                content(at, &mut chunk)?;
+                Ok(chunk.into())
+            };
+            let chunk = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
+            last.unwrap_or_else(|| std::future::ready(()).boxed()).await;
+            Ok::<_, io::Error>(chunk)
         }
     };
     Body::from_stream(stream::iter(chunks).map(read).buffered(AHEAD))
@@ -120,6 +173,13 @@ fn body(read: impl Fn(u64, usize) -> io::Result<Bytes> + Send + Sync + 'static, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_for_every_receiver() {
+        assert_eq!(disposition("a/b.gz"), "attachment; filename=\"a/b.gz\"");
+        assert_eq!(disposition("a\"\\\nb"), "attachment; filename=\"a___b\"");
+        assert_eq!(disposition("ü.iso"), "attachment; filename=\"_.iso\"; filename*=UTF-8''%C3%BC%2Eiso");
+    }
 
     #[test]
     fn ranges_as_http_has_them() {

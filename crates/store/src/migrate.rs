@@ -6,11 +6,12 @@ use refinery::{Migration, Runner};
 
 use crate::error::{Result, StoreError};
 
-const MIGRATIONS: [(&str, &str); 5] = [
+const MIGRATIONS: [(&str, &str); 6] = [
     ("V0001__start", include_str!("../migrations/V0001__start.sql")),
     ("V0002__documents_daemons_events", include_str!("../migrations/V0002__documents_daemons_events.sql")),
     ("V0003__updates", include_str!("../migrations/V0003__updates.sql")),
     ("V0004__update_sources", include_str!("../migrations/V0004__update_sources.sql")),
+    ("V0005__prepared_images", include_str!("../migrations/V0005__prepared_images.sql")),
     ("V0006__channels", include_str!("../migrations/V0006__channels.sql")),
 ];
 

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::db::{Location, Store, Tx};
 use crate::error::Result;
 use crate::seal::{KEY_LEN, Key, KeyRing, Secret};
-use crate::tables::{identity, machines, operations, servers, settings, tokens};
+use crate::tables::{identity, images, machines, operations, servers, settings, tokens};
 
 /// Names a running PostgreSQL.
 const RUNNING: &str = "MUSTER_TEST_PG";
@@ -103,7 +103,7 @@ fn skipped_half() {
 }
 
 /// The secrets that [`fill_secrets`] writes, one for each sealed place.
-pub const SECRETS: [&str; 6] = ["settings", "identity", "seeds", "password", "recovery", "documents"];
+pub const SECRETS: [&str; 7] = ["settings", "identity", "seeds", "password", "recovery", "documents", "image"];
 
 /// Writes one secret to every sealed place of the schema, and a server `b` without any.
 ///
@@ -142,7 +142,9 @@ pub fn fill_secrets(tx: &mut Tx) -> Result<()> {
     let os_secrets = Some(Secret::from(SECRETS[4]));
     servers::update_observation(tx, "a", 0, &servers::Observation { os_secrets, ..Default::default() })?;
     operations::insert(tx, &operations::Operation { id: "o".into(), ..Default::default() })?;
-    operations::set_documents(tx, "o", Some(&Secret::from(SECRETS[5])))
+    operations::set_documents(tx, "o", Some(&Secret::from(SECRETS[5])))?;
+    let image = images::PreparedImage { id: "i".into(), token: "t".into(), ..Default::default() };
+    images::insert(tx, &image, &Secret::from(SECRETS[6]))
 }
 
 /// Opens what [`fill_secrets`] wrote.
@@ -159,6 +161,7 @@ pub fn read_secrets(tx: &mut Tx) -> Result<Vec<String>> {
         server.bmc_password,
         server.os_secrets,
         operations::documents(tx, "o")?,
+        images::get(tx, "i")?.map(|(_, seeds)| seeds),
     ];
     Ok(all.into_iter().flatten().map(|secret| secret.expose().to_owned()).collect())
 }

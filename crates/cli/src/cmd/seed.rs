@@ -5,11 +5,12 @@ use crate::args::{ListArgs, ShowArgs, YesArgs};
 use crate::context::{Context, Loss, read_file};
 use crate::edit::{Document, Keys, edit, open_whole};
 use crate::error::{Error, Result};
+use crate::image::Target;
 use crate::names;
 use crate::output::{List, Order, show, yaml_block};
 use crate::remote::{ApiPath, Remote};
 use crate::text::{field, time_field};
-use clap::{Subcommand, ValueHint};
+use clap::{Args, Subcommand, ValueHint};
 use clap_complete::engine::ArgValueCandidates;
 use serde_json::{Value, json};
 
@@ -61,6 +62,24 @@ pub(crate) enum Seed {
         #[command(flatten)]
         show: ShowArgs,
     },
+    /// Load an installation image with a seed; what broke off goes on in the next run
+    GetImage {
+        /// UUID of the token
+        #[arg(add = ArgValueCandidates::new(names::tokens))]
+        uuid: String,
+        /// Name of the seed
+        #[arg(add = ArgValueCandidates::new(names::seeds))]
+        name: String,
+        /// File to write, unpacked unless it ends in .gz; - for standard output. Not given with --write-to
+        #[arg(value_hint = ValueHint::FilePath)]
+        target: Option<String>,
+        /// Channel whose newest update the image is of [default: the token's]
+        #[arg(long, add = ArgValueCandidates::new(names::channels))]
+        channel: Option<String>,
+        /// Which image, and whether to a disk.
+        #[command(flatten)]
+        image: ImageArgs,
+    },
     /// Edit a seed as YAML
     Edit {
         /// UUID of the token
@@ -83,6 +102,63 @@ pub(crate) enum Seed {
         #[command(flatten)]
         yes: YesArgs,
     },
+}
+
+/// There is one target.
+pub(crate) const BOTH: &str = "Give a target or --write-to, not both";
+
+/// Which image, and where to.
+#[derive(Debug, Args)]
+pub(crate) struct ImageArgs {
+    /// Type of the image (iso|raw) [default: iso, raw with --write-to]
+    #[arg(long = "type", value_name = "TYPE", value_parser = ["iso", "raw"])]
+    kind: Option<String>,
+    /// Architecture of the servers (x86_64|aarch64)
+    #[arg(long, default_value = "x86_64", value_parser = ["x86_64", "aarch64"])]
+    pub(crate) architecture: String,
+    /// Write the image to a whole disk, such as /dev/sdb, and overwrite what is there
+    #[arg(long, value_name = "DISK", value_hint = ValueHint::FilePath)]
+    pub(crate) write_to: Option<String>,
+    /// Consent.
+    #[command(flatten)]
+    yes: YesArgs,
+}
+
+impl ImageArgs {
+    /// `iso` or `raw`.
+    pub(crate) fn kind(&self) -> &str {
+        let usual = if self.write_to.is_some() { "raw" } else { "iso" };
+        self.kind.as_deref().unwrap_or(usual)
+    }
+
+    /// Where to, which is asked before anything is loaded.
+    pub(crate) fn target(&self, ctx: &Context, file: Option<&str>) -> Result<Target> {
+        match (&self.write_to, file) {
+            (Some(disk), None) => Target::disk(ctx, disk, self.yes.yes),
+            (None, Some(file)) => Target::file(file),
+            (Some(_), Some(_)) => Err(Error::Usage(BOTH.into())),
+            (None, None) => Err(Error::Usage("Give a file to write, or a disk by --write-to".into())),
+        }
+    }
+}
+
+/// What runs on a machine for itself; it runs one of these.
+const PRIMARY: [&str; 2] = ["incus", "migration-manager"];
+
+/// The document that names these applications; none for none.
+pub(crate) fn applications(names: &[String]) -> Result<Option<Value>> {
+    if names.is_empty() {
+        return Ok(None);
+    }
+    if names.iter().any(|name| name == "operations-center") {
+        return Err(Error::Usage("an operations center is not installed by another one".into()));
+    }
+    if names.iter().filter(|name| PRIMARY.contains(&name.as_str())).count() != 1 {
+        let text = format!("--application has to name exactly one of {}", PRIMARY.join(", "));
+        return Err(Error::Usage(text));
+    }
+    let list: Vec<Value> = names.iter().map(|name| json!({"name": name})).collect();
+    Ok(Some(json!({"version": "1", "applications": list})))
 }
 
 /// The seeds of a token.
@@ -111,6 +187,14 @@ pub(crate) async fn run(ctx: &Context, remote: &Remote, command: Seed) -> Result
             remote.post(&collection(&uuid), Some(&body)).await?;
             ctx.created(show.format, "name", &name);
         }
+        Seed::GetImage { uuid, name, target, channel, image } => {
+            let to = image.target(ctx, target.as_deref())?;
+            let path = path(&uuid, &name)
+                .query("type", image.kind())
+                .query("architecture", &image.architecture)
+                .maybe("channel", channel.as_deref());
+            crate::image::get(ctx, remote, path.as_str(), to).await?;
+        }
         Seed::Edit { uuid, name } => {
             let document = Document {
                 title: format!("seed {name} of token {uuid}"),
@@ -134,7 +218,7 @@ pub(crate) async fn run(ctx: &Context, remote: &Remote, command: Seed) -> Result
 }
 
 /// The documents of a seed file. The center checks their content; the names are checked here.
-fn documents(text: &str) -> Result<Value, String> {
+pub(crate) fn documents(text: &str) -> Result<Value, String> {
     checked(crate::yaml::parse(text)?, &DOCUMENTS)
 }
 
@@ -208,6 +292,17 @@ mod tests {
             rows(&json!([seed])).render("csv".parse().unwrap()),
             "u,base,true,d,2026-08-20 19:58:04 +0000 UTC\n"
         );
+    }
+
+    #[test]
+    fn one_application_is_the_main_one() {
+        let named = |names: &[&str]| applications(&names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>());
+        assert_eq!(named(&[]).unwrap(), None);
+        let list = named(&["incus", "incus-ceph"]).unwrap().unwrap();
+        assert_eq!(list, json!({"version": "1", "applications": [{"name": "incus"}, {"name": "incus-ceph"}]}));
+        for wrong in [&["incus-ceph"][..], &["incus", "migration-manager"], &["incus", "operations-center"]] {
+            assert!(matches!(named(wrong), Err(Error::Usage(_))), "{wrong:?}");
+        }
     }
 
     #[test]

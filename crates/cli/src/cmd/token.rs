@@ -1,16 +1,16 @@
 //! `provisioning token` (cli.md 7.7).
 
-use super::seed::{self, Seed};
+use super::seed::{self, ImageArgs, Seed};
 use super::{items, labelled};
 use crate::args::{ListArgs, ShowArgs, YesArgs};
-use crate::context::{Context, Loss};
+use crate::context::{Context, Loss, read_file};
 use crate::edit::{Document, edit, open_whole, read_as};
 use crate::error::{Error, Result};
 use crate::names;
 use crate::output::{List, Order, show};
 use crate::remote::ApiPath;
 use crate::text::{field, time_field};
-use clap::Subcommand;
+use clap::{Subcommand, ValueHint};
 use clap_complete::engine::ArgValueCandidates;
 use muster_api::provisioning::token::TokenPut;
 use serde_json::{Value, json};
@@ -68,6 +68,24 @@ pub(crate) enum Token {
         #[command(flatten)]
         yes: YesArgs,
     },
+    /// Load an installation image for servers that register with it; what broke off goes on in the next run
+    GetImage {
+        /// UUID of the token
+        #[arg(add = ArgValueCandidates::new(names::tokens))]
+        uuid: String,
+        /// File to write, unpacked unless it ends in .gz; - for standard output. Not given with --write-to
+        #[arg(value_hint = ValueHint::FilePath)]
+        target: Option<String>,
+        /// YAML file with the seeds, - for standard input
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: Option<String>,
+        /// Applications: one of incus and migration-manager, and others that go with it
+        #[arg(long = "application", value_name = "APPLICATION", value_delimiter = ',')]
+        applications: Vec<String>,
+        /// Which image, and whether to a disk.
+        #[command(flatten)]
+        image: ImageArgs,
+    },
     /// Manage the seeds of a token
     #[command(subcommand)]
     Seed(Seed),
@@ -118,6 +136,34 @@ pub(crate) async fn run(ctx: &Context, command: Token) -> Result {
                 ctx.confirm(&Loss { action: format!("remove token {uuid}"), lost: lost(&token, &seeds) })?;
             }
             remote.delete(&path(&uuid)).await?;
+        }
+        Token::GetImage { uuid, target, file, applications, image } => {
+            // To a disk there is no target, and the file of seeds moves up.
+            let (target, file) = match (&image.write_to, target, file) {
+                (Some(_), Some(_), Some(_)) => return Err(Error::Usage(seed::BOTH.into())),
+                (Some(_), file, None) => (None, file),
+                (_, target, file) => (target, file),
+            };
+            let mut seeds = match file {
+                Some(file) => seed::documents(&read_file(&file)?).map_err(|e| Error::Usage(format!("{file}: {e}")))?,
+                None => json!({}),
+            };
+            if let Some(list) = seed::applications(&applications)? {
+                if seeds.get("applications").is_some() {
+                    let text =
+                        "the applications are in the file of seeds; leave out --application, or take them out there";
+                    return Err(Error::Usage(text.into()));
+                }
+                seeds["applications"] = list;
+            }
+            let to = image.target(ctx, target.as_deref())?;
+            let body = json!({"type": image.kind(), "architecture": image.architecture, "seeds": seeds});
+            let prepared = remote.post(&path(&uuid).below("image"), Some(&body)).await?.metadata;
+            let prepared = field(&prepared, "image");
+            if prepared.is_empty() {
+                return Err(Error::Failed("the center did not name the image".into()));
+            }
+            crate::image::get(ctx, &remote, &prepared, to).await?;
         }
         Token::Seed(command) => seed::run(ctx, &remote, command).await?,
     }

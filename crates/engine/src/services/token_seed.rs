@@ -8,6 +8,7 @@ use muster_api::{
     provisioning::seed::{TokenSeed, TokenSeedConfigs, TokenSeedPost, TokenSeedPut},
     time::Time,
 };
+use muster_domain::image::check::check;
 use muster_store::{
     Secret, StoreError,
     tables::tokens::{self, TokenSeed as SeedRow},
@@ -63,14 +64,20 @@ fn sealed(seeds: &TokenSeedConfigs) -> Result<Secret, Error> {
     serde_json::to_string(seeds).map(Secret::new).map_err(|e| Error::Internal(e.to_string()))
 }
 
+/// Refuses what a machine would (`servers.md` 12.3), every mistake at once.
+pub(super) fn checked(seeds: &TokenSeedConfigs) -> Result<(), Error> {
+    check(seeds).map_err(|mistakes| Error::Invalid(mistakes.to_string()))
+}
+
 /// Makes a seed.
 ///
 /// # Errors
-/// [`Error::Invalid`] without a name, [`Error::Constraint`] for a taken name or an unknown token.
+/// [`Error::Invalid`] without a name or with a mistake in a document, [`Error::Constraint`] for a taken name or an unknown token.
 pub async fn create(engine: &Engine, actor: &Actor, token: Uuid, post: TokenSeedPost) -> Result<(), Error> {
     if post.name.is_empty() {
         return Err(Error::Invalid("Invalid token seed, name can not be empty".into()));
     }
+    checked(&post.seeds)?;
     let now = engine.clock().micros();
     let entry = audit::entry(now, actor, "token-seed.create", "token-seed", &post.name);
     let document = sealed(&post.seeds)?;
@@ -88,7 +95,7 @@ pub async fn create(engine: &Engine, actor: &Actor, token: Uuid, post: TokenSeed
 /// Replaces a seed.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::Stale`].
+/// [`Error::NotFound`], [`Error::Invalid`] with a mistake in a document, [`Error::Stale`].
 pub async fn update(
     engine: &Engine,
     actor: &Actor,
@@ -97,6 +104,7 @@ pub async fn update(
     put: TokenSeedPut,
     expected: Option<i64>,
 ) -> Result<(), Error> {
+    checked(&put.seeds)?;
     let now = engine.clock().micros();
     let entry = audit::entry(now, actor, "token-seed.update", "token-seed", &name);
     let document = sealed(&put.seeds)?;

@@ -7,6 +7,8 @@
 //! directory. A file that is fetched is known by its content beforehand: it grows in `downloads/<sha256>`, and a crash
 //! leaves it there to be gone on with ([`super::download`]). What an upload that broke off had brought whole lies in
 //! `kept/` for a while ([`super::kept`]).
+//!
+//! What is made of an image for seeding lies in `images/` under the SHA-256 of the image, and goes with it.
 
 use muster_store::crash;
 use sha2::{Digest, Sha256};
@@ -46,6 +48,7 @@ pub struct Space {
 #[derive(Debug)]
 pub struct Files {
     files: PathBuf,
+    images: PathBuf,
     parts: PathBuf,
     pub(super) downloads: PathBuf,
     pub(super) kept: PathBuf,
@@ -59,11 +62,12 @@ impl Files {
     /// # Errors
     /// Directories that cannot be made.
     pub fn open(directory: &Path) -> Result<Self, FileError> {
-        let [files, parts, downloads, kept] = ["files", "parts", "downloads", "kept"].map(|name| directory.join(name));
-        for path in [&files, &parts, &downloads, &kept] {
+        let [files, images, parts, downloads, kept] =
+            ["files", "images", "parts", "downloads", "kept"].map(|name| directory.join(name));
+        for path in [&files, &images, &parts, &downloads, &kept] {
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make", path))?;
         }
-        Ok(Self { files, parts, downloads, kept, lock: directory.join("lock"), next: AtomicU64::new(0) })
+        Ok(Self { files, images, parts, downloads, kept, lock: directory.join("lock"), next: AtomicU64::new(0) })
     }
 
     fn path(&self, sha256: &str) -> PathBuf {
@@ -98,7 +102,8 @@ impl Files {
     /// # Errors
     /// A lock that cannot be had.
     pub fn publishing(&self) -> Result<Publishing, FileError> {
-        Ok(Publishing { _lock: self.locked(false)?, files: self.files.clone(), kept: self.kept.clone() })
+        let (files, images, kept) = (self.files.clone(), self.images.clone(), self.kept.clone());
+        Ok(Publishing { _lock: self.locked(false)?, files, images, kept })
     }
 
     /// Opens a stored file. Blocks.
@@ -107,6 +112,15 @@ impl Files {
     /// [`ErrorKind::NotFound`] as the cause when it is not there.
     pub fn get(&self, sha256: &str) -> Result<File, FileError> {
         let path = self.path(sha256);
+        File::open(&path).map_err(failed("open", &path))
+    }
+
+    /// Opens what was made of an image for seeding. Blocks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] as the cause when it is not there.
+    pub fn image(&self, sha256: &str) -> Result<File, FileError> {
+        let path = self.images.join(sha256);
         File::open(&path).map_err(failed("open", &path))
     }
 
@@ -137,7 +151,7 @@ impl Files {
         for path in entries(&self.downloads)?.into_iter().filter(|path| !kept(path)) {
             removed += usize::from(remove_idle(&path)?);
         }
-        for path in entries(&self.files)?.into_iter().filter(|path| !kept(path)) {
+        for path in entries(&self.files)?.into_iter().chain(entries(&self.images)?).filter(|path| !kept(path)) {
             removed += usize::from(remove(&path)?);
         }
         Ok(removed)
@@ -160,6 +174,10 @@ impl Files {
 /// Whether a file is there in full.
 pub(super) fn is_whole(path: &Path, size: u64) -> bool {
     fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() == size)
+}
+
+fn synced(directory: &Path) -> Result<(), FileError> {
+    File::open(directory).and_then(|opened| opened.sync_all()).map_err(failed("sync", directory))
 }
 
 pub(super) fn entries(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
@@ -242,6 +260,7 @@ impl Drop for Part {
 pub struct Publishing {
     _lock: File,
     files: PathBuf,
+    images: PathBuf,
     kept: PathBuf,
 }
 
@@ -262,7 +281,7 @@ impl Publishing {
             fs::rename(path, &target).map_err(failed("rename a part to", &target))?;
             crash::point("file:renamed");
         }
-        self.sync()
+        synced(&self.files)
     }
 
     /// Makes kept files visible ([`super::kept`]). One that another upload has made visible by now is fine. Blocks.
@@ -277,12 +296,18 @@ impl Publishing {
                 renamed => renamed.map_err(failed("rename a kept file to", &target))?,
             }
         }
-        self.sync()
+        synced(&self.files)
     }
 
-    fn sync(&self) -> Result<(), FileError> {
-        let directory = File::open(&self.files).and_then(|directory| directory.sync_all());
-        directory.map_err(failed("sync", &self.files))
+    /// Makes visible what was made of an image for seeding, unless the image itself is gone meanwhile. Blocks.
+    ///
+    /// # Errors
+    /// A directory that does not take it, or an image that is gone.
+    pub fn publish_image(&self, part: &Part, sha256: &str) -> Result<(), FileError> {
+        let (image, target) = (self.files.join(sha256), self.images.join(sha256));
+        fs::metadata(&image).map_err(failed("find", &image))?;
+        fs::rename(&part.path, &target).map_err(failed("rename a part to", &target))?;
+        synced(&self.images)
     }
 }
 

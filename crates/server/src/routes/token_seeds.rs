@@ -6,18 +6,21 @@ use crate::{
     body::Strict,
     caller::Caller,
     error::ApiError,
+    file::{self, Content},
     params::{Params, PathName, PathUuid},
 };
 use axum::{
     Extension,
     extract::State,
-    http::HeaderMap,
+    http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
+use futures_util::{FutureExt, future::BoxFuture};
 use muster_api::provisioning::seed::{TokenImagePost, TokenSeed, TokenSeedPost, TokenSeedPut};
-use muster_engine::{
-    Error,
-    services::{image as prepared_image, token, token_seed, update},
+use muster_engine::images::splice::{self, Span};
+use muster_engine::services::{
+    image::{self, Image, Kind},
+    token_seed,
 };
 use uuid::Uuid;
 
@@ -61,14 +64,15 @@ pub async fn create(
 
 /// One seed; with `type` an image made with it. A public one may be read by anybody.
 #[utoipa::path(get, path = "/1.0/provisioning/tokens/{uuid}/seeds/{name}", tag = "tokens",
-    params(("uuid" = Uuid, Path), ("name" = String, Path), ("type" = Option<String>, Query)),
-    responses((status = 200, body = TokenSeed), (status = 403), (status = 404)))]
+    params(("uuid" = Uuid, Path), ("name" = String, Path), ("type" = Option<String>, Query), ("architecture" = Option<String>, Query), ("channel" = Option<String>, Query)),
+    responses((status = 200, body = TokenSeed), (status = 206), (status = 403), (status = 404), (status = 416)))]
 pub async fn get(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     PathUuid(uuid): PathUuid,
     PathName(name): PathName,
     params: Params,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let (seed, generation) = token_seed::get(&app.engine, uuid, name).await?;
     if !seed.public && !caller.trusted() {
@@ -79,8 +83,10 @@ pub async fn get(
     if params.get("type").is_empty() {
         return Ok(Tagged(tag(&seed, generation), seed).into_response());
     }
-    image(&app, params.get("type"), params.get("architecture"), &app.engine.settings().updates.updates_default_channel)
-        .await
+    let kind = check(params.get("type"), params.get("architecture"))?;
+    let channel = Some(params.get("channel")).filter(|name| !name.is_empty());
+    let image = image::named(&app.engine, uuid, &seed.seeds, kind, params.get("architecture"), channel).await?;
+    Ok(download(image, &seed.name, None, &headers))
 }
 
 /// Replaces a seed.
@@ -120,53 +126,64 @@ pub struct PreparedImage {
     image: String,
 }
 
-/// Prepares an image: good for one download within five minutes.
+/// Prepares an image: good for one download, begun within five minutes.
 #[utoipa::path(post, path = "/1.0/provisioning/tokens/{uuid}/image", tag = "tokens",
     params(("uuid" = Uuid, Path)), request_body = TokenImagePost, responses((status = 201, body = PreparedImage), (status = 400), (status = 404)))]
 pub async fn prepare(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
     PathUuid(uuid): PathUuid,
     Strict(post): Strict<TokenImagePost>,
 ) -> Result<Created<PreparedImage>, ApiError> {
-    check(&post.image_type, &post.architecture)?;
-    token::get(&app.engine, uuid).await?;
-    let id = prepared_image::prepare(&app.engine, uuid, &post.image_type, &post.architecture);
+    let kind = check(&post.image_type, &post.architecture)?;
+    let id = image::prepare(&app.engine, &caller.actor(), uuid, kind, post).await?;
     let image = format!("/1.0/provisioning/tokens/{uuid}/image/{id}");
     // The reference's Location names a path that does not exist; clients take the one in the body.
     Ok(Created(format!("/1.0/provisioning/tokens/image/{id}"), PreparedImage { image }))
 }
 
-/// A prepared image.
+/// A prepared image, compressed: receivers that accept gzip unpack it. Takes `Range` and `If-Range`, so that a download
+/// that broke off is taken up again.
 #[utoipa::path(get, path = "/1.0/provisioning/tokens/{uuid}/image/{image}", tag = "tokens",
-    params(("uuid" = Uuid, Path), ("image" = Uuid, Path)), responses((status = 400), (status = 404)))]
+    params(("uuid" = Uuid, Path), ("image" = Uuid, Path)),
+    responses((status = 200, body = Vec<u8>, content_type = "application/gzip"), (status = 206), (status = 400), (status = 404), (status = 416)))]
 pub async fn prepared(
     State(app): State<App>,
     PathUuid(uuid): PathUuid,
     axum::extract::Path((_, image)): axum::extract::Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let wanted = prepared_image::prepared(&app.engine, uuid, crate::params::uuid(&image)?)?;
-    let (token, _) = token::get(&app.engine, uuid).await?;
-    self::image(&app, &wanted.kind, &wanted.architecture, &token.channel).await
+    let id = crate::params::uuid(&image)?;
+    let resumed = headers.get(header::IF_RANGE).and_then(|tag| tag.to_str().ok());
+    let resumed = resumed.filter(|_| headers.contains_key(header::RANGE)).map(|tag| tag.trim().trim_matches('"'));
+    let image = image::prepared(&app.engine, uuid, id, resumed).await?;
+    let engine = app.engine.clone();
+    let used_up = async move { image::sent(&engine, id).await }.boxed();
+    Ok(download(image, &uuid.to_string(), Some(used_up), &headers))
 }
 
-fn check(kind: &str, architecture: &str) -> Result<(), ApiError> {
-    if !matches!(kind, "iso" | "raw") {
+fn check(kind: &str, architecture: &str) -> Result<Kind, ApiError> {
+    let Some(kind) = Kind::parse(kind) else {
         return Err(ApiError::bad_request(format!("type {kind:?} must be iso or raw")));
-    }
+    };
     if !matches!(architecture, "" | "x86_64" | "aarch64") {
         return Err(ApiError::bad_request(format!("architecture {architecture:?} must be x86_64 or aarch64")));
     }
-    Ok(())
+    Ok(kind)
 }
 
-async fn image(app: &App, kind: &str, architecture: &str, channel: &str) -> Result<Response, ApiError> {
-    check(kind, architecture)?;
-    let ready = update::in_channel(&app.engine, channel.to_owned()).await?;
-    match ready.iter().find(|u| u.update_status == "ready") {
-        None => {
-            Err(Error::NotFound(format!("no update is ready in channel {channel:?}, so there is no image to seed"))
-                .into())
-        }
-        Some(_) => Err(ApiError::not_offered("this version keeps no update files, so it cannot make images")),
-    }
+/// The bytes are the same whether the receiver unpacks them; what they are called is not (`servers.md` 12.6).
+fn download(image: Image, of: &str, at_end: Option<BoxFuture<'static, ()>>, asked: &HeaderMap) -> Response {
+    let accepted = asked.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    let packed = accepted.is_some_and(|codings| codings.contains("gzip"));
+    let name = format!("pre-seed-{}.{}", of.replace('/', "_"), image.kind.name());
+    let (name, content_type) =
+        if packed { (name, "application/octet-stream") } else { (format!("{name}.gz"), "application/gzip") };
+    let Image { file, spans, tag, .. } = image;
+    let size = spans.iter().map(Span::length).sum();
+    let read = move |at, chunk: &mut [u8]| splice::read_at(&file, &spans, at, chunk);
+    let content = Content { content_type, packed, at_end, ..Content::new(read, size, &tag, &name) };
+    let mut response = file::answer(content, asked);
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    response
 }

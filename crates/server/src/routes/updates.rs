@@ -7,7 +7,7 @@ use crate::{
     body::Lenient,
     caller::Caller,
     error::ApiError,
-    file,
+    file::{self, Content},
     params::{Params, PathUuid},
 };
 use axum::{
@@ -171,7 +171,7 @@ pub async fn export(
 ) -> Result<Response<Body>, ApiError> {
     let export = update::export(&app.engine, uuid).await?;
     let (size, tag, name) = (export.size, export.tag.clone(), export.name.clone());
-    Ok(file::answer_from(move |at, length| export.read(at, length), size, &tag, &name, &headers))
+    Ok(file::answer(Content::new(move |at, chunk| export.read(at, chunk), size, &tag, &name), &headers))
 }
 
 /// Withdraws an update, for a reason: machines are told of the one before instead.
@@ -241,5 +241,6 @@ pub async fn file(
     let found = update::content(&app.engine, uuid, &name).await?;
     let size = u64::try_from(found.file.size)
         .map_err(|_| Error::Internal(format!("the stored size of {name:?} is negative")))?;
-    Ok(file::answer(found.content, size, &found.file.sha256, &found.file.filename, &headers))
+    let content = Content::stored(found.content, size, &found.file.sha256, &found.file.filename);
+    Ok(file::answer(content, &headers))
 }

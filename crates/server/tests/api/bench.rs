@@ -43,9 +43,14 @@ impl Bench {
 
     /// With a clock of the test's own.
     pub async fn at(store: Store, clock: Clock) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::with(store, clock, tempfile::tempdir().unwrap(), |engine| engine).await
+    }
+
+    /// On files that are there, with a clock and an engine of one's own.
+    pub async fn with(store: Store, clock: Clock, directory: TempDir, make: fn(Engine) -> Engine) -> Self {
         let path = directory.path().to_owned();
-        let engine = tokio::task::spawn_blocking(move || Engine::start(store, clock, path).unwrap()).await.unwrap();
+        let start = move || make(Engine::start(store, clock, path).unwrap());
+        let engine = tokio::task::spawn_blocking(start).await.unwrap();
         let server = &engine.identities().server;
         let certificate = Arc::new(ServerCertificate::new(&server.certificate_pem, &server.key_pem).unwrap());
         let (router, openapi, table) = build(App::new(engine.clone(), certificate.clone()));

@@ -8,6 +8,7 @@ mod channels;
 mod export;
 mod fleet;
 mod hostile;
+mod images;
 mod lists;
 mod permissions;
 mod refresh;

@@ -26,8 +26,6 @@ pub enum Story {
     Reboot,
     /// Wiped, registered anew with a token for one use, ready.
     FactoryReset,
-    /// Uploaded, fetched, outranked and removed: told by [`crate::updates`].
-    Updates,
 }
 
 /// What became of a run.

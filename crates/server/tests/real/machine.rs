@@ -204,7 +204,7 @@ impl Machine {
                     Effect::Silence => self.bed.command(&["stop", self.name()]).await,
                     Effect::Register => self.enrol().await,
                     Effect::Tell(cause) => self.report(cause).await,
-                    Effect::Event(_) | Effect::NewIdentity => unreachable!("no test asks for it"),
+                    Effect::Event(_) | Effect::NewIdentity | Effect::Look { .. } => unreachable!("no test asks for it"),
                 }
             }
             tokio::select! {

@@ -5,6 +5,7 @@ pub mod channels;
 pub mod daemons;
 pub mod events;
 pub mod identity;
+pub mod images;
 pub mod leases;
 pub mod machines;
 pub mod operations;

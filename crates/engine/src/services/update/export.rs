@@ -11,7 +11,7 @@ use muster_api::time::TimeText;
 use muster_store::tables::updates;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::FileExt;
 use tar::{Builder, EntryType, Header};
 use uuid::Uuid;
@@ -148,32 +148,29 @@ fn tag(pieces: &[Piece]) -> String {
 }
 
 impl Export {
-    /// Reads up to `length` bytes from a place; less only at its end. Blocks.
+    /// Fills all of `chunk` with what is from a place on. Blocks.
     ///
     /// # Errors
-    /// A stored file that is gone or shorter than it was.
-    pub fn read(&self, at: u64, length: usize) -> io::Result<Bytes> {
-        let mut read = Vec::with_capacity(length);
+    /// A stored file that is gone or shorter than it was; a place behind the end.
+    pub fn read(&self, at: u64, chunk: &mut [u8]) -> io::Result<()> {
+        let (mut at, mut chunk) = (at, chunk);
         let first = self.pieces.partition_point(|piece| piece.at + piece.size <= at);
         for piece in &self.pieces[first..] {
-            if read.len() == length {
-                break;
-            }
-            let from = (at + read.len() as u64) - piece.at;
-            let count = (piece.size - from).min((length - read.len()) as u64) as usize;
+            let from = at - piece.at;
+            let count = (piece.size - from).min(chunk.len() as u64) as usize;
+            let (here, rest) = chunk.split_at_mut(count);
             match &piece.content {
-                Content::Bytes(bytes) => {
-                    let mut rest = &bytes[from as usize..];
-                    rest.by_ref().take(count as u64).read_to_end(&mut read)?;
-                }
+                Content::Bytes(bytes) => here.copy_from_slice(&bytes[from as usize..from as usize + count]),
                 Content::Stored(sha256) => {
                     let file = self.engine.files().get(sha256).map_err(|error| io::Error::other(error.to_string()))?;
-                    let begin = read.len();
-                    read.resize(begin + count, 0);
-                    file.read_exact_at(&mut read[begin..], from)?;
+                    file.read_exact_at(here, from)?;
                 }
             }
+            (at, chunk) = (at + count as u64, rest);
+            if chunk.is_empty() {
+                return Ok(());
+            }
         }
-        Ok(read.into())
+        if chunk.is_empty() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 }

@@ -14,7 +14,7 @@ pub use withdrawal::{restore, withdraw, withdrawals};
 
 use crate::updates::files::Files;
 use crate::{Actor, Engine, Error, services::audit, services::channel};
-use muster_api::provisioning::update::{Update, UpdateFile};
+use muster_api::provisioning::update::UpdateFile;
 use muster_store::{
     Store, StoreError, Tx,
     tables::{channels, updates},
@@ -38,16 +38,6 @@ const FULL: u64 = 1 << 20;
 /// The store's.
 pub async fn list(engine: &Engine) -> Result<Arc<List>, Error> {
     engine.updates().await
-}
-
-/// Updates that a channel offers, the newest first; a withdrawn one is offered by none.
-///
-/// # Errors
-/// The store's.
-pub async fn in_channel(engine: &Engine, channel: String) -> Result<Vec<Update>, Error> {
-    let list = engine.updates().await?;
-    let updates = list.updates().iter().map(|listed| &listed.update);
-    Ok(updates.filter(|update| update.channels.contains(&channel)).cloned().collect())
 }
 
 /// One update with its files.
