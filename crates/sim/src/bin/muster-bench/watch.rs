@@ -1,6 +1,5 @@
 //! A simulated fleet that registers and is watched: full rounds, plain rounds, and rounds with machines that hang.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -107,7 +106,8 @@ fn since(before: Used, now: Used) -> Used {
 #[expect(clippy::disallowed_methods, reason = "the edge: the fleet's clock begins here")]
 async fn fleet(daemon: &Daemon, count: usize) -> Result<Fleet> {
     let mut options = FleetOptions::new(count, 1, SystemTime::now());
-    options.bind = Bind::Addresses { port: TcpListener::bind("127.0.0.1:0")?.local_addr()?.port() };
+    // One descriptor a machine, and a second one while it registers.
+    options.bind = Bind::Shared { port: 0 };
     options.center = Some(CenterOptions {
         url: daemon.url.clone(),
         certificate_pem: Some(daemon.identity.certificate_pem.clone()),
