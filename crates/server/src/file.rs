@@ -7,7 +7,13 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
+use muster_engine::services::update::Download;
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// Bytes that are read at once.
 const CHUNK: u64 = 512 << 10;
@@ -46,8 +52,16 @@ fn part(range: Option<&str>, size: u64) -> Part {
     }
 }
 
-/// The answer to a request for a file of `size` bytes whose content has this SHA-256.
-pub fn answer(file: File, size: u64, sha256: &str, name: &str, asked: &HeaderMap) -> Response {
+/// The answer to a request for a file of `size` bytes whose content has this SHA-256. One that belongs to a download is sent
+/// as that has its turns.
+pub fn answer(
+    file: File,
+    size: u64,
+    sha256: &str,
+    name: &str,
+    asked: &HeaderMap,
+    download: Option<Download>,
+) -> Response {
     let text = |key| asked.get(key).and_then(|value: &HeaderValue| value.to_str().ok());
     let tag = format!("\"{sha256}\"");
     let mut response = Response::new(Body::empty());
@@ -80,28 +94,60 @@ pub fn answer(file: File, size: u64, sha256: &str, name: &str, asked: &HeaderMap
     set(header::CONTENT_DISPOSITION, &format!("attachment; filename=\"{}\"", name.replace(['"', '\\'], "_")));
     set(header::CONTENT_LENGTH, &length.to_string());
     *response.status_mut() = status;
-    *response.body_mut() = body(file, from, length);
+    *response.body_mut() = body(file, from, length, download);
     response
 }
 
-fn body(file: File, from: u64, length: u64) -> Body {
-    let file = Arc::new(file);
-    let chunks = (0..length.div_ceil(CHUNK)).map(move |number| {
-        let at = number * CHUNK;
-        (from + at, CHUNK.min(length - at))
+/// A chunk whose memory is used again by the same answer once it is sent: fresh memory would be cleared, page by page, for
+/// every one of them.
+struct Chunk {
+    bytes: Vec<u8>,
+    spare: Spare,
+}
+
+type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.bytes));
+    }
+}
+
+fn body(file: File, from: u64, length: u64, download: Option<Download>) -> Body {
+    let (file, spare) = (Arc::new(file), Spare::default());
+    let chunks = stream::unfold((download, 0), move |(mut download, at)| async move {
+        let left = (length - at).min(CHUNK);
+        let bytes = match &mut download {
+            Some(download) if left > 0 => download.turn(left).await,
+            _ => left,
+        };
+        (bytes > 0).then_some(((from + at, bytes), (download, at + bytes)))
     });
     let read = move |(at, length)| {
-        let file = file.clone();
+        let (file, spare) = (file.clone(), spare.clone());
         async move {
             let read = move || -> io::Result<Bytes> {
-                let mut chunk = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-                file.read_exact_at(&mut chunk, at)?;
-                Ok(chunk.into())
+                let bytes = spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+                let mut chunk = Chunk { bytes, spare };
+                let length = usize::try_from(length).map_err(io::Error::other)?;
+                if chunk.bytes.capacity() > 2 * length {
+                    // Turns have become smaller because there are more downloads.
+                    chunk.bytes = Vec::new();
+                }
+                chunk.bytes.resize(length, 0);
+                file.read_exact_at(&mut chunk.bytes, at)?;
+                Ok(Bytes::from_owner(chunk))
             };
             tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
         }
     };
-    Body::from_stream(stream::iter(chunks).map(read).buffered(AHEAD))
+    Body::from_stream(chunks.map(read).buffered(AHEAD))
 }
 
 #[cfg(test)]

@@ -88,10 +88,19 @@ pub async fn put_settings(engine: &Engine, actor: &Actor, put: SystemSettings) -
     save(engine, actor, "settings", value).await
 }
 
-/// Replaces update source and default channels; empty channels become `stable`.
+/// Update source, default channels, and limits of what is served.
+pub fn updates(engine: &Engine) -> SystemUpdates {
+    let mut shown = engine.settings().updates.clone();
+    shown.file_bytes_per_second.get_or_insert(0);
+    shown.file_downloads_at_once.get_or_insert(0);
+    shown
+}
+
+/// Replaces update source and default channels; empty channels become `stable`. Limits that are not given stay: those who know
+/// only the reference's keys do not undo them.
 ///
 /// # Errors
-/// [`Error::Invalid`] when a default channel does not exist.
+/// [`Error::Invalid`] when a default channel does not exist, or for a limit that would let nothing through.
 pub async fn put_updates(engine: &Engine, actor: &Actor, put: SystemUpdates) -> Result<(), Error> {
     let mut value = put;
     for (field, channel) in [
@@ -106,7 +115,17 @@ pub async fn put_updates(engine: &Engine, actor: &Actor, put: SystemUpdates) -> 
             return Err(Error::Invalid(format!("Invalid config, \"{field}\": there is no channel {channel:?}")));
         }
     }
-    save(engine, actor, "updates", value).await
+    settings::check_limits(&value)?;
+    let entry = audit::entry(engine.clock().micros(), actor, "settings.update", "system", "updates");
+    let done = engine.store().write(move |tx| {
+        let (mut value, stored) = (value.clone(), settings::updates(tx)?);
+        value.file_bytes_per_second = value.file_bytes_per_second.or(stored.file_bytes_per_second);
+        value.file_downloads_at_once = value.file_downloads_at_once.or(stored.file_downloads_at_once);
+        settings::store_section(tx, "updates", &value)?;
+        audit::append(tx, &entry)
+    });
+    done.await?;
+    engine.reload().await
 }
 
 /// Replaces the server certificate; new connections get it at once, and the machines are told as of an address.

@@ -10,3 +10,4 @@ mod lists;
 mod permissions;
 mod updates;
 mod updates_hostile;
+mod updates_served;

@@ -1,10 +1,12 @@
 //! Updates (`updates-and-system.md` 10, 13, 14): what there is, who gets it, and how it comes and goes.
 
 mod changelog;
+mod downloads;
 mod upload;
 
 pub use crate::updates::list::{List, Listed};
 pub use changelog::{Wanted, history, of_server, of_update};
+pub use downloads::{Download, Downloads};
 pub use upload::upload;
 
 use crate::updates::files::Files;
