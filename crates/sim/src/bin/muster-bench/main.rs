@@ -23,9 +23,6 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Whatever goes wrong ends the run.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// The whole run takes no longer.
-const WITHIN: Duration = Duration::from_secs(175);
-
 /// Starts of the daemon of which the median counts.
 const STARTS: usize = 9;
 
@@ -44,6 +41,10 @@ struct Arguments {
     /// How long a plain round takes, in seconds
     #[arg(long, default_value_t = 15)]
     window: u64,
+
+    /// The whole run takes no longer, in seconds
+    #[arg(long, default_value_t = 175)]
+    within: u64,
 
     /// What to measure; without it everything. Lists are of the first fleet that is watched
     #[arg(long, value_delimiter = ',', value_name = "PART")]
@@ -71,16 +72,17 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Best effort: a small fleet needs few.
     let _ = muster_sim::raise_open_files();
+    let within = Duration::from_secs(arguments.within);
     let done = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| {
         let done = runtime.block_on(async {
             tokio::select! {
-                done = tokio::time::timeout(WITHIN, run(arguments)) => done,
+                done = tokio::time::timeout(within, run(arguments)) => done,
                 asked = asked() => Ok(asked.and(Err("interrupted".into()))),
             }
         });
         // Whatever still hangs on purpose is not waited for.
         runtime.shutdown_background();
-        done.unwrap_or_else(|_| Err(format!("not done within {} s", WITHIN.as_secs()).into()))
+        done.unwrap_or_else(|_| Err(format!("not done within {} s", within.as_secs()).into()))
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
