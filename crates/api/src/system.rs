@@ -163,6 +163,14 @@ pub struct SystemUpdates {
     /// Image servers are given their token as a query parameter.
     #[serde(default, deserialize_with = "null_as_default")]
     pub image_server_authentication_by_query_param: bool,
+    /// Bytes per second that are sent of update files, all downloads together; 0 for no limit. Ours: absent in a request
+    /// leaves it as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_bytes_per_second: Option<u64>,
+    /// Downloads of update files that are sent at the same time; 0 for no limit. Further ones wait in order of arrival. Ours:
+    /// absent in a request leaves it as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_downloads_at_once: Option<u32>,
 }
 
 /// The source that a new site begins with.
@@ -181,6 +189,8 @@ impl Default for SystemUpdates {
             updates_default_channel: "stable".into(),
             server_default_channel: "stable".into(),
             image_server_authentication_by_query_param: false,
+            file_bytes_per_second: None,
+            file_downloads_at_once: None,
         }
     }
 }

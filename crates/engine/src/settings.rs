@@ -58,6 +58,11 @@ pub(crate) fn network(tx: &mut Tx<'_>) -> Result<SystemNetwork, StoreError> {
     section(tx, "network")
 }
 
+/// The stored settings of updates.
+pub(crate) fn updates(tx: &mut Tx<'_>) -> Result<SystemUpdates, StoreError> {
+    section(tx, "updates")
+}
+
 fn section<T: Default + DeserializeOwned>(tx: &mut Tx<'_>, name: &str) -> Result<T, StoreError> {
     match table::get(tx, name)? {
         None => Ok(T::default()),
@@ -231,6 +236,7 @@ pub fn check_updates(updates: &SystemUpdates) -> Result<SystemUpdates, Error> {
     if let Err(error) = Authority::new(&out.signature_verification_root_ca, None) {
         return Err(Error::Invalid(format!("Invalid config, pem decode for \"{ROOT}\" failed: {error}")));
     }
+    check_limits(&out)?;
     Filters::compile(&out.filter_expression, &out.file_filter_expression)?;
     for channel in [&mut out.updates_default_channel, &mut out.server_default_channel] {
         if channel.is_empty() {
@@ -238,6 +244,23 @@ pub fn check_updates(updates: &SystemUpdates) -> Result<SystemUpdates, Error> {
         }
     }
     Ok(out)
+}
+
+/// Least that may be set as a limit of bytes per second: less is a mistake in the unit, as a rule.
+const LEAST_RATE: u64 = 64 << 10;
+
+/// Checks the limits of what is served of update files.
+///
+/// # Errors
+/// [`Error::Invalid`] that names the field.
+fn check_limits(updates: &SystemUpdates) -> Result<(), Error> {
+    match updates.file_bytes_per_second {
+        Some(rate @ 1..LEAST_RATE) => Err(Error::Invalid(format!(
+            "Invalid config, \"updates.file_bytes_per_second\" {rate} is too little for updates; give at least {LEAST_RATE} \
+             bytes per second, or 0 for no limit"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,14 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
+use muster_engine::services::update::Download;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// Bytes that are read at once.
 const CHUNK: u64 = 512 << 10;
@@ -66,6 +72,8 @@ pub struct Content {
     pub packed: bool,
     /// Waited for before the last bytes are handed out.
     pub at_end: Option<BoxFuture<'static, ()>>,
+    /// Whose turns are waited for; without one it is sent as fast as it is taken.
+    pub download: Option<Download>,
 }
 
 impl Content {
@@ -84,6 +92,7 @@ impl Content {
             content_type: "application/octet-stream",
             packed: false,
             at_end: None,
+            download: None,
         }
     }
 
@@ -146,28 +155,60 @@ pub fn answer(content: Content, asked: &HeaderMap) -> Response {
     response
 }
 
+/// A chunk whose memory is used again by the same answer once it is sent: fresh memory would be cleared, page by page, for
+/// every one of them.
+struct Chunk {
+    bytes: Vec<u8>,
+    spare: Spare,
+}
+
+type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.bytes));
+    }
+}
+
 fn body(content: Content, from: u64, length: u64) -> Body {
-    let Content { read, size, mut at_end, .. } = content;
-    let content = Arc::new(read);
-    let chunks = (0..length.div_ceil(CHUNK)).map(move |number| {
-        let at = number * CHUNK;
-        (from + at, CHUNK.min(length - at))
+    let Content { read, size, mut at_end, download, .. } = content;
+    let (content, spare) = (Arc::new(read), Spare::default());
+    let chunks = stream::unfold((download, 0), move |(mut download, at)| async move {
+        let left = (length - at).min(CHUNK);
+        let bytes = match &mut download {
+            Some(download) if left > 0 => download.turn(left).await,
+            _ => left,
+        };
+        (bytes > 0).then_some(((from + at, bytes), (download, at + bytes)))
     });
     let read = move |(at, length)| {
-        let content = content.clone();
+        let (content, spare) = (content.clone(), spare.clone());
         let last = if at + length == size { at_end.take() } else { None };
         async move {
             let read = move || -> io::Result<Bytes> {
-                let mut chunk = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-                content(at, &mut chunk)?;
-                Ok(chunk.into())
+                let bytes = spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+                let mut chunk = Chunk { bytes, spare };
+                let length = usize::try_from(length).map_err(io::Error::other)?;
+                if chunk.bytes.capacity() > 2 * length {
+                    // Turns have become smaller because there are more downloads.
+                    chunk.bytes = Vec::new();
+                }
+                chunk.bytes.resize(length, 0);
+                content(at, &mut chunk.bytes)?;
+                Ok(Bytes::from_owner(chunk))
             };
             let chunk = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
             last.unwrap_or_else(|| std::future::ready(()).boxed()).await;
             Ok::<_, io::Error>(chunk)
         }
     };
-    Body::from_stream(stream::iter(chunks).map(read).buffered(AHEAD))
+    Body::from_stream(chunks.map(read).buffered(AHEAD))
 }
 
 #[cfg(test)]

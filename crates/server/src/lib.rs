@@ -7,6 +7,7 @@ mod caller;
 pub mod config;
 #[cfg(feature = "crash-points")]
 pub mod crash;
+mod descriptors;
 mod error;
 mod file;
 pub mod listen;
@@ -23,7 +24,7 @@ pub use routes::build;
 use error::ApiError;
 use listen::{ServerCertificate, TcpListeners};
 use metrics::Metrics;
-use muster_engine::{Engine, Error};
+use muster_engine::{Engine, Error, services::update::Downloads};
 use std::{
     net::SocketAddr,
     sync::{Arc, OnceLock},
@@ -35,6 +36,7 @@ pub struct App {
     /// Behaviour.
     pub engine: Engine,
     metrics: Metrics,
+    downloads: Arc<Downloads>,
     certificate: Arc<ServerCertificate>,
     listeners: Arc<OnceLock<TcpListeners>>,
     document: Arc<OnceLock<String>>,
@@ -43,8 +45,9 @@ pub struct App {
 impl App {
     /// Without listeners; [`wiring`] adds them.
     pub fn new(engine: Engine, certificate: Arc<ServerCertificate>) -> Self {
-        let metrics = Metrics::new(engine.clock().micros() / 1_000_000, &engine);
-        Self { engine, metrics, certificate, listeners: Arc::default(), document: Arc::default() }
+        let downloads = Downloads::new(engine.watch_settings());
+        let metrics = Metrics::new(engine.clock().micros() / 1_000_000, &engine, &downloads);
+        Self { engine, metrics, downloads, certificate, listeners: Arc::default(), document: Arc::default() }
     }
 
     fn openapi(&self) -> String {

@@ -1,7 +1,7 @@
 //! What the daemon counts, as Prometheus reads it.
 
 use muster_clients::machine::Counters;
-use muster_engine::Engine;
+use muster_engine::{Engine, services::update::Downloads};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, text::encode},
@@ -68,6 +68,32 @@ impl Collector for Updates {
     }
 }
 
+/// Downloads of update files, counted where they have their turns.
+struct Loading(Arc<Downloads>);
+
+impl std::fmt::Debug for Loading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Loading")
+    }
+}
+
+impl Collector for Loading {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let served = ConstCounter::new(self.0.bytes());
+        let help = "Bytes of update files sent to machines";
+        served.encode(encoder.encode_descriptor("update_bytes_served", help, None, served.metric_type())?)?;
+        let (sending, waiting) = self.0.count();
+        for (name, help, value) in [
+            ("update_downloads_sending", "Downloads of update files that are being sent", sending),
+            ("update_downloads_waiting", "Downloads of update files that wait until others are done", waiting),
+        ] {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}
+
 /// The registry and its members. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -78,7 +104,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// All at zero, started at this second since the epoch.
-    pub fn new(started: i64, engine: &Engine) -> Self {
+    pub fn new(started: i64, engine: &Engine, downloads: &Arc<Downloads>) -> Self {
         let (requests, failures, start) = (Counter::default(), Counter::default(), Gauge::<i64>::default());
         start.set(started);
         let mut registry = Registry::with_prefix("muster");
@@ -87,6 +113,7 @@ impl Metrics {
         registry.register("start_time_seconds", "When the daemon started", start);
         registry.register_collector(Box::new(MachineCalls(engine.machine_calls().clone())));
         registry.register_collector(Box::new(Updates(engine.clone())));
+        registry.register_collector(Box::new(Loading(downloads.clone())));
         Self { registry: Arc::new(registry), requests, failures }
     }
 

@@ -30,6 +30,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
 
     #[cfg(feature = "crash-points")]
     crate::crash::arm()?;
+    crate::descriptors::raise();
     let var = options.var();
     directory(&var)?;
     let socket = options.unix_socket();

@@ -10,7 +10,7 @@ use crate::spec::draw;
 pub enum Fault {
     /// Takes the request and never answers.
     Hang,
-    /// Does not listen.
+    /// Does not listen. Behind a listener that is shared ([`crate::Bind::Shared`]) it resets connections at once.
     Refuse,
     /// Answers late.
     Slow,

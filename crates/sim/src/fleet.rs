@@ -14,7 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fault::{self, FaultCount};
 use crate::spec::{Spec, Timing, draw};
+use door::Door;
+use driver::Place;
 
+mod door;
 mod driver;
 mod simulated;
 
@@ -29,6 +32,13 @@ pub enum Bind {
     /// Each on an address of its own in 127.64.0.0/10, all on this port, as real machines are on 8443.
     Addresses {
         /// The port.
+        port: u16,
+    },
+    /// Each on an address of its own in 127.64.0.0/10, as [`Bind::Addresses`], behind one listener on 0.0.0.0 that takes
+    /// connections of the loopback only. For thousands of machines in one process: one costs no descriptor but its connections.
+    /// A machine that is off, or that refuses, resets a connection before its first byte instead of refusing it.
+    Shared {
+        /// The port; 0 for a free one.
         port: u16,
     },
 }
@@ -152,9 +162,18 @@ impl Fleet {
             config
         });
         let (mut fleet, mut used) = (fleet, HashSet::new());
+        let bind = match options.bind {
+            Bind::Ports => Way::Ports,
+            Bind::Addresses { port } => Way::Addresses { port },
+            Bind::Shared { port } => {
+                let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+                let door = Door::open(port, fleet.stop.child_token());
+                Way::Behind(door.map_err(|cause| SimError::Bind { address, cause })?)
+            }
+        };
         for (index, fault) in faults.into_iter().enumerate() {
             let number = index + 1;
-            let (reserved, address) = reserve(&options, number, &mut used)?;
+            let (place, address) = reserve(&bind, options.seed, number, &mut used)?;
             let epoch = i64::try_from(epoch).unwrap_or(i64::MAX);
             let spec = Spec::new(options.seed, number, address, &options.version, &options.channel, epoch);
             let birth = simulated::Birth {
@@ -169,7 +188,7 @@ impl Fleet {
             let machine = Arc::new(Simulated::new(spec, birth)?);
             let spread = options.boot_spread.mul_f64(index as f64 / options.count as f64);
             machine.power_on_after(spread);
-            tokio::spawn(driver::run(machine.clone(), reserved, fleet.stop.child_token()));
+            tokio::spawn(driver::run(machine.clone(), place, fleet.stop.child_token()));
             fleet.machines.push(machine);
             if number % 64 == 0 {
                 // Making certificates takes the processor; whoever waits for a socket must not wait for all of them.
@@ -216,27 +235,43 @@ impl Fleet {
     }
 }
 
-/// A socket that holds the machine's address for as long as it lives, so that nobody else gets it while it is down.
-/// The listener binds the same address beside it, which both allow by `SO_REUSEADDR`.
+/// [`Bind`], with the listener that is shared.
+enum Way {
+    Ports,
+    Addresses { port: u16 },
+    Behind(Arc<Door>),
+}
+
+/// An address of the machine's own. Its socket holds it for as long as it lives, so that nobody else gets it while the machine
+/// is down; the listener binds the same address beside it, which both allow by `SO_REUSEADDR`.
 fn reserve(
-    options: &FleetOptions,
+    bind: &Way,
+    seed: u64,
     number: usize,
     used: &mut HashSet<SocketAddr>,
-) -> Result<(TcpSocket, SocketAddr), SimError> {
-    let Bind::Addresses { port } = options.bind else {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        return reserve_port(address).map_err(|cause| SimError::Bind { address, cause });
+) -> Result<(Place, SocketAddr), SimError> {
+    let port = match bind {
+        Way::Ports => {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let reserved = reserve_port(address).map_err(|cause| SimError::Bind { address, cause })?;
+            return Ok((Place::Own(reserved.0), reserved.1));
+        }
+        Way::Addresses { port } => *port,
+        Way::Behind(door) => door.port(),
     };
     let mut attempt = 0;
     loop {
-        let bits = draw(options.seed, number, &format!("address {attempt}")).as_fields().0;
+        let bits = draw(seed, number, &format!("address {attempt}")).as_fields().0;
         // 127.64.0.0/10 without the first and the last of each 256.
         let ip = Ipv4Addr::from(0x7f40_0000 | (bits >> 8) & 0x003f_ff00 | (1 + bits % 254));
         let address = SocketAddr::new(IpAddr::V4(ip), port);
-        let reserved =
-            if used.insert(address) { reserve_address(address) } else { Err(io::ErrorKind::AddrInUse.into()) };
-        match reserved {
-            Ok(socket) => return Ok((socket, address)),
+        let place = match bind {
+            _ if !used.insert(address) => Err(io::ErrorKind::AddrInUse.into()),
+            Way::Behind(door) => Ok(Place::Behind(door.clone())),
+            _ => reserve_address(address).map(Place::Own),
+        };
+        match place {
+            Ok(place) => return Ok((place, address)),
             Err(cause) if cause.kind() == io::ErrorKind::AddrInUse && attempt < 64 => attempt += 1,
             Err(cause) => return Err(SimError::Bind { address, cause }),
         }

@@ -19,5 +19,15 @@ pub mod publisher;
 pub mod spec;
 pub mod wire;
 
+/// Takes as many open files as the system grants: sessions begin with a soft limit that is far below the hard one.
+///
+/// # Errors
+/// The system's; the limit stays as it is then.
+pub fn raise_open_files() -> std::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
+}
+
 pub use fault::Fault;
 pub use fleet::{Bind, CenterOptions, Fleet, FleetOptions};

@@ -45,6 +45,11 @@ struct Arguments {
     #[arg(long)]
     ports: bool,
 
+    /// Put all machines behind one listener, so that thousands of them need few descriptors; one that is off then resets
+    /// connections instead of refusing them
+    #[arg(long, conflicts_with = "ports")]
+    one_listener: bool,
+
     /// Port of machines with addresses of their own
     #[arg(long, default_value_t = 8443)]
     port: u16,
@@ -64,6 +69,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
+    if let Err(error) = muster_sim::raise_open_files() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -80,7 +88,11 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         None => None,
     };
     let mut options = FleetOptions::new(arguments.count, arguments.seed, SystemTime::now());
-    options.bind = if arguments.ports { Bind::Ports } else { Bind::Addresses { port: arguments.port } };
+    options.bind = match (arguments.ports, arguments.one_listener) {
+        (true, _) => Bind::Ports,
+        (false, true) => Bind::Shared { port: arguments.port },
+        (false, false) => Bind::Addresses { port: arguments.port },
+    };
     options.faults = arguments.faults;
     options.version = arguments.os_version;
     options.boot_spread = Duration::from_secs(arguments.spread);
@@ -98,7 +110,7 @@ async fn watch(options: FleetOptions, available: Option<String>) -> Result<(), B
     }
     let on = match bind {
         Bind::Ports => Ipv4Addr::LOCALHOST.to_string(),
-        Bind::Addresses { .. } => "127.64.0.0/10".to_owned(),
+        Bind::Addresses { .. } | Bind::Shared { .. } => "127.64.0.0/10".to_owned(),
     };
     println!("{count} machines on {on}; Ctrl-C ends them");
     for machine in fleet.machines() {

@@ -6,6 +6,7 @@
 //! - [`held`] an update here, and the one order of updates
 //! - [`retention`] which of the updates here are worth their space
 //! - [`select`] compares the index with what is here: fetch, complete, keep, remove
+//! - [`share`] who of those that load may send how much, and when
 //! - [`space`] whether there is room for it
 //! - [`promotion`] channels that follow others, are frozen, and what is withdrawn
 //! - [`changelog`] what changed between two updates
@@ -18,4 +19,5 @@ pub mod path;
 pub mod promotion;
 pub mod retention;
 pub mod select;
+pub mod share;
 pub mod space;

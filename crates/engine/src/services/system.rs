@@ -88,7 +88,16 @@ pub async fn put_settings(engine: &Engine, actor: &Actor, put: SystemSettings) -
     save(engine, actor, "settings", value).await
 }
 
-/// Replaces update source and default channels. A source that is new has to answer with an index that can be verified.
+/// Update source, default channels, and limits of what is served.
+pub fn updates(engine: &Engine) -> SystemUpdates {
+    let mut shown = engine.settings().updates.clone();
+    shown.file_bytes_per_second.get_or_insert(0);
+    shown.file_downloads_at_once.get_or_insert(0);
+    shown
+}
+
+/// Replaces update source and default channels. A source that is new has to answer with an index that can be verified. Limits
+/// that are not given stay: those who know only the reference's keys do not undo them.
 ///
 /// # Errors
 /// [`Error::Invalid`] that names the field.
@@ -111,7 +120,16 @@ pub async fn put_updates(engine: &Engine, actor: &Actor, put: SystemUpdates) -> 
     if !same && !value.source.is_empty() {
         updates::index::probe(engine, &value).await?;
     }
-    save(engine, actor, "updates", value).await
+    let entry = audit::entry(engine.clock().micros(), actor, "settings.update", "system", "updates");
+    let done = engine.store().write(move |tx| {
+        let (mut value, stored) = (value.clone(), settings::updates(tx)?);
+        value.file_bytes_per_second = value.file_bytes_per_second.or(stored.file_bytes_per_second);
+        value.file_downloads_at_once = value.file_downloads_at_once.or(stored.file_downloads_at_once);
+        settings::store_section(tx, "updates", &value)?;
+        audit::append(tx, &entry)
+    });
+    done.await?;
+    engine.reload().await
 }
 
 /// Replaces the server certificate; new connections get it at once, and the machines are told as of an address.

@@ -70,13 +70,13 @@ pub async fn put_settings(
     Ok(Empty)
 }
 
-/// Update source and default channels.
+/// Update source, default channels, and limits of what is served.
 #[utoipa::path(get, path = "/1.0/system/updates", tag = "system", responses((status = 200, body = SystemUpdates)))]
 pub async fn updates(State(app): State<App>) -> Sync<SystemUpdates> {
-    Sync(app.engine.settings().updates.clone())
+    Sync(system::updates(&app.engine))
 }
 
-/// Replaces update source and default channels.
+/// Replaces update source and default channels. Limits of what is served stay where they are not given.
 #[utoipa::path(put, path = "/1.0/system/updates", tag = "system", request_body = SystemUpdates, responses((status = 200), (status = 400)))]
 pub async fn put_updates(
     State(app): State<App>,

@@ -227,7 +227,8 @@ pub async fn files(State(app): State<App>, PathUuid(uuid): PathUuid) -> Result<S
     Ok(Sync(update::get(&app.engine, uuid).await?.files))
 }
 
-/// One of its files, as it was published: never compressed once more. Takes `Range`, `If-Range` and `If-None-Match`.
+/// One of its files, as it was published: never compressed once more. Takes `Range`, `If-Range` and `If-None-Match`. Where the
+/// settings limit what is sent, the answer begins at once and its body comes slower.
 #[utoipa::path(get, path = "/1.0/provisioning/updates/{uuid}/files/{*filename}", tag = "updates",
     params(("uuid" = uuid::Uuid, Path), ("filename" = String, Path)),
     responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream"), (status = 206), (status = 304), (status = 404), (status = 416)))]
@@ -241,6 +242,6 @@ pub async fn file(
     let found = update::content(&app.engine, uuid, &name).await?;
     let size = u64::try_from(found.file.size)
         .map_err(|_| Error::Internal(format!("the stored size of {name:?} is negative")))?;
-    let content = Content::stored(found.content, size, &found.file.sha256, &found.file.filename);
-    Ok(file::answer(content, &headers))
+    let stored = Content::stored(found.content, size, &found.file.sha256, &found.file.filename);
+    Ok(file::answer(Content { download: Some(app.downloads.begin()), ..stored }, &headers))
 }

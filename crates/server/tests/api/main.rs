@@ -15,4 +15,5 @@ mod refresh;
 mod resumed;
 mod updates;
 mod updates_hostile;
+mod updates_served;
 mod withdrawn;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use muster_clients::tls;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::debug;
 
+use super::door::Door;
 use super::simulated::{Simulated, What};
 use crate::boot;
 use crate::fault::Fault;
@@ -18,16 +20,29 @@ use crate::wire;
 /// Attempts to tell the center something (servers.md 6.1).
 const TELL_ATTEMPTS: u32 = 5;
 
+/// Where a machine has its address.
+pub(super) enum Place {
+    /// Its own socket, which holds the address while the machine is down.
+    Own(TcpSocket),
+    /// Behind the fleet's listener.
+    Behind(Arc<Door>),
+}
+
+enum Listener {
+    Own(TcpListener),
+    Behind(mpsc::Receiver<TcpStream>),
+}
+
 /// A machine that listens. Dropping it cuts every connection.
 struct Listening {
-    listener: TcpListener,
+    listener: Listener,
     acceptor: TlsAcceptor,
     cut: CancellationToken,
     _guard: DropGuard,
 }
 
-/// Lives as long as the machine: from its first power on until the fleet ends. `reserved` holds its address meanwhile.
-pub(super) async fn run(machine: Arc<Simulated>, reserved: TcpSocket, stop: CancellationToken) {
+/// Lives as long as the machine: from its first power on until the fleet ends.
+pub(super) async fn run(machine: Arc<Simulated>, place: Place, stop: CancellationToken) {
     let mut listening: Option<Listening> = None;
     // Ends with the boot: what the machine wanted to tell then is not told any more.
     let mut boot = stop.child_token();
@@ -37,7 +52,7 @@ pub(super) async fn run(machine: Arc<Simulated>, reserved: TcpSocket, stop: Canc
             match effect {
                 Effect::Listen => {
                     boot = stop.child_token();
-                    listening = listen(&machine, &reserved, &boot);
+                    listening = listen(&machine, &place, &boot);
                 }
                 Effect::Silence => {
                     boot.cancel();
@@ -59,13 +74,13 @@ pub(super) async fn run(machine: Arc<Simulated>, reserved: TcpSocket, stop: Canc
         if machine.take_relisten() && machine.phase() != Phase::Off {
             // The old listener must be gone before the new one can have its address.
             drop(listening.take());
-            listening = listen(&machine, &reserved, &boot);
+            listening = listen(&machine, &place, &boot);
         }
         tokio::select! {
             () = stop.cancelled() => return,
             () = machine.changed() => {}
             () = async { machine.sleep_until(due.unwrap_or_default()).await }, if due.is_some() => {}
-            tcp = accept(listening.as_ref()) => match (tcp, &listening) {
+            tcp = accept(listening.as_mut()) => match (tcp, &listening) {
                 (Ok(tcp), Some(at)) => {
                     tokio::spawn(wire::serve(machine.clone(), tcp, at.acceptor.clone(), at.cut.clone()));
                 }
@@ -80,25 +95,35 @@ pub(super) async fn run(machine: Arc<Simulated>, reserved: TcpSocket, stop: Canc
     }
 }
 
-async fn accept(listening: Option<&Listening>) -> io::Result<TcpStream> {
-    match listening {
-        Some(listening) => listening.listener.accept().await.map(|(tcp, _)| tcp),
+async fn accept(listening: Option<&mut Listening>) -> io::Result<TcpStream> {
+    match listening.map(|listening| &mut listening.listener) {
+        Some(Listener::Own(listener)) => listener.accept().await.map(|(tcp, _)| tcp),
+        Some(Listener::Behind(connections)) => match connections.recv().await {
+            Some(tcp) => Ok(tcp),
+            None => std::future::pending().await,
+        },
         None => std::future::pending().await,
     }
 }
 
-fn listen(machine: &Simulated, reserved: &TcpSocket, boot: &CancellationToken) -> Option<Listening> {
+fn listen(machine: &Simulated, place: &Place, boot: &CancellationToken) -> Option<Listening> {
     if machine.fault() == Some(Fault::Refuse) {
         return None;
     }
     let open = || -> io::Result<Listening> {
-        let socket = TcpSocket::new_v4()?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(reserved.local_addr()?)?;
+        let listener = match place {
+            Place::Own(reserved) => {
+                let socket = TcpSocket::new_v4()?;
+                socket.set_reuseaddr(true)?;
+                socket.bind(reserved.local_addr()?)?;
+                Listener::Own(socket.listen(128)?)
+            }
+            Place::Behind(door) => Listener::Behind(door.listen(machine.address())),
+        };
         let credentials = machine.presented().map_err(io::Error::other)?;
         let acceptor = wire::acceptor(&credentials).map_err(io::Error::other)?;
         let cut = boot.child_token();
-        Ok(Listening { listener: socket.listen(128)?, acceptor, _guard: cut.clone().drop_guard(), cut })
+        Ok(Listening { listener, acceptor, _guard: cut.clone().drop_guard(), cut })
     };
     match open() {
         Ok(listening) => {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -106,6 +107,7 @@ pub struct Simulated {
     inner: Mutex<Inner>,
     number: usize,
     url: String,
+    address: IpAddr,
     timing: Timing,
     began: Instant,
     now: SystemTime,
@@ -130,12 +132,13 @@ impl Simulated {
             Trusted::Nobody => HashSet::new(),
             Trusted::Fingerprints(fingerprints) => fingerprints.into_iter().collect(),
         };
-        let number = spec.number;
+        let (number, address) = (spec.number, spec.address.ip());
         let mut model = Model::new(spec, birth.timing, birth.provider);
         model.stay_down_after_reboot(birth.fault == Some(Fault::RebootNeverReturns));
         Ok(Self {
             number,
             url: model.url(),
+            address,
             inner: Mutex::new(Inner { model, fault: birth.fault, trusted, keys, asked: VecDeque::new() }),
             timing: birth.timing,
             began: birth.began,
@@ -166,6 +169,11 @@ impl Simulated {
     /// `https://address:port`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// IP address that it is reached on.
+    pub fn address(&self) -> IpAddr {
+        self.address
     }
 
     /// DMI product UUID and machine id.

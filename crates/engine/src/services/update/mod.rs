@@ -1,12 +1,14 @@
 //! Updates (`updates-and-system.md` 10, 13, 14): what there is, who gets it, and how it comes and goes.
 
 mod changelog;
+mod downloads;
 mod export;
 mod upload;
 mod withdrawal;
 
 pub use crate::updates::list::{List, Listed};
 pub use changelog::{Wanted, history, of_server, of_update};
+pub use downloads::{Download, Downloads};
 pub use export::{Export, export};
 pub(crate) use upload::forget_kept;
 pub use upload::{missing, upload};

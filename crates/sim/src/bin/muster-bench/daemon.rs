@@ -171,13 +171,14 @@ impl Daemon {
         Ok(list.len())
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// CPU seconds so far.
     pub fn cpu(&self) -> Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
-        // The name is in brackets and may contain anything; user and system time are the 12th and 13th field after it.
-        let fields = stat.rsplit_once(") ").ok_or("no process state")?.1;
-        let ticks: f64 = fields.split(' ').skip(11).take(2).filter_map(|f| f.parse::<f64>().ok()).sum();
-        Ok(ticks / TICKS)
+        cpu(self.pid)
     }
 
     /// CPU and the counters of calls to machines.
@@ -209,6 +210,15 @@ impl Daemon {
     pub fn forget_peak(&self) -> Result<()> {
         Ok(std::fs::write(format!("/proc/{}/clear_refs", self.pid), "5")?)
     }
+}
+
+/// CPU seconds of a process so far.
+pub fn cpu(pid: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name is in brackets and may contain anything; user and system time are the 12th and 13th field after it.
+    let fields = stat.rsplit_once(") ").ok_or("no process state")?.1;
+    let ticks: f64 = fields.split(' ').skip(11).take(2).filter_map(|f| f.parse::<f64>().ok()).sum();
+    Ok(ticks / TICKS)
 }
 
 /// A fresh pair on the curve that machines use, valid from an hour ago.

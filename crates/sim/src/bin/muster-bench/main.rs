@@ -7,22 +7,21 @@ mod burst;
 mod daemon;
 mod floor;
 mod list;
+mod plain;
 mod register;
+mod updates;
 mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use daemon::{Daemon, Folder};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Whatever goes wrong ends the run.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
-
-/// The whole run takes no longer.
-const WITHIN: Duration = Duration::from_secs(175);
 
 /// Starts of the daemon of which the median counts.
 const STARTS: usize = 9;
@@ -43,23 +42,47 @@ struct Arguments {
     #[arg(long, default_value_t = 15)]
     window: u64,
 
-    /// Leave out starts, registrations and lists
-    #[arg(long)]
-    only_watch: bool,
+    /// The whole run takes no longer, in seconds
+    #[arg(long, default_value_t = 175)]
+    within: u64,
+
+    /// What to measure; without it everything. Lists are of the first fleet that is watched
+    #[arg(long, value_delimiter = ',', value_name = "PART")]
+    only: Vec<Part>,
+
+    /// Be the plain file server of these files, with the keys of a daemon in `--plain-keys`
+    #[arg(long, hide = true, requires = "plain_keys")]
+    plain_files: Option<PathBuf>,
+
+    #[arg(long, hide = true)]
+    plain_keys: Option<PathBuf>,
+}
+
+/// One part of the measuring. A new one, such as images, gets a module, a line here and one in [`run`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Start,
+    Register,
+    Updates,
+    Watch,
+    Lists,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // Best effort: a small fleet needs few.
+    let _ = muster_sim::raise_open_files();
+    let within = Duration::from_secs(arguments.within);
     let done = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| {
         let done = runtime.block_on(async {
             tokio::select! {
-                done = tokio::time::timeout(WITHIN, run(arguments)) => done,
+                done = tokio::time::timeout(within, run(arguments)) => done,
                 asked = asked() => Ok(asked.and(Err("interrupted".into()))),
             }
         });
         // Whatever still hangs on purpose is not waited for.
         runtime.shutdown_background();
-        done.unwrap_or_else(|_| Err(format!("not done within {} s", WITHIN.as_secs()).into()))
+        done.unwrap_or_else(|_| Err(format!("not done within {} s", within.as_secs()).into()))
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -80,6 +103,9 @@ async fn asked() -> Result<()> {
 }
 
 async fn run(arguments: Arguments) -> Result<()> {
+    if let (Some(files), Some(keys)) = (arguments.plain_files, &arguments.plain_keys) {
+        return plain::serve(keys, files).await;
+    }
     let program = match arguments.musterd {
         Some(program) => program,
         None => std::env::current_exe()?.with_file_name("musterd"),
@@ -89,15 +115,21 @@ async fn run(arguments: Arguments) -> Result<()> {
     let busy = || std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     println!("{cores} cores, load before: {}", busy());
-    if !arguments.only_watch {
+    let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
+    if wanted(Part::Start) {
         start(&program).await?;
+    }
+    if wanted(Part::Register) {
         register::run(&program).await?;
     }
-    let mut listed = arguments.only_watch;
-    for count in arguments.watch {
+    if wanted(Part::Updates) {
+        updates::run(&program).await?;
+    }
+    let (watch, mut lists) = (wanted(Part::Watch), wanted(Part::Lists));
+    for count in arguments.watch.into_iter().filter(|_| watch) {
         let folder = Folder::new()?;
         let daemon = watch::run(&program, &folder, count, Duration::from_secs(arguments.window)).await?;
-        if !std::mem::replace(&mut listed, true) {
+        if std::mem::take(&mut lists) {
             list::run(&program, daemon, &folder, count).await?;
         } else {
             daemon.stop().await?;
