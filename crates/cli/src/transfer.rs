@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, StreamBody};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use muster_clients::machine::{AnswerBody, RequestBody};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::io::{IsTerminal, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
@@ -103,6 +104,24 @@ pub(crate) async fn copy_file(ctx: &Context, remote: &Remote, path: &ApiPath, ta
     file.sync_all().await.map_err(failed())?;
     tokio::fs::rename(&part, target).await.map_err(failed())?;
     Ok(size)
+}
+
+/// Compares a file with its SHA-256; one that is another is removed.
+pub(crate) async fn check_file(target: &Path, sha256: &str) -> Result {
+    let failed = || Error::io(format!("cannot read {}", target.display()));
+    let (mut file, mut hash) = (tokio::fs::File::open(target).await.map_err(failed())?, Sha256::new());
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut piece).await.map_err(failed())? {
+            0 => break,
+            read => hash.update(&piece[..read]),
+        }
+    }
+    if hex::encode(hash.finalize()) == sha256 {
+        return Ok(());
+    }
+    tokio::fs::remove_file(target).await.map_err(Error::io(format!("cannot remove {}", target.display())))?;
+    Err(Error::Failed(format!("{} is not what the center says and is removed; load it again", target.display())))
 }
 
 /// Writes a file of the center to standard output.

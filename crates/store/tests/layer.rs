@@ -285,6 +285,8 @@ fn documents_of_operations_move_out_of_their_state() {
                 "DROP TABLE channel_freezes",
                 "DROP TABLE updates_withdrawn",
                 "DROP TABLE update_documents",
+                "DROP TABLE update_sources",
+                "DROP TABLE prepared_images",
                 "DELETE FROM refinery_schema_history WHERE version >= 2",
             ] {
                 tx.execute(sql, &[])?;

@@ -16,6 +16,7 @@ use crate::text::{decimal_size, field, short, time_field};
 use clap::Subcommand;
 use clap_complete::engine::ArgValueCandidates;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 /// `provisioning update`.
 #[derive(Debug, Subcommand)]
@@ -133,6 +134,16 @@ pub(crate) enum UpdateFile {
         #[command(flatten)]
         list: ListArgs,
     },
+    /// Load a file of an update; one that broke off goes on where it was
+    Get {
+        /// UUID of the update
+        #[arg(add = ArgValueCandidates::new(names::updates))]
+        uuid: String,
+        /// Name of the file
+        filename: String,
+        /// Where it is written to, replacing what is there, or "-" for standard output
+        target: PathBuf,
+    },
     /// Show a file of an update
     Show {
         /// UUID of the update
@@ -225,10 +236,20 @@ pub(crate) async fn run(ctx: &Context, command: Update) -> Result {
             let raw = remote.get(&files(&uuid)).await?;
             ctx.print(&file_rows(&raw).render(list.format));
         }
+        Update::File(UpdateFile::Get { uuid, filename, target }) => {
+            let raw = remote.get(&files(&uuid)).await?;
+            let wanted = file_of(&raw, &uuid, &filename)?;
+            let path = filename.split('/').fold(files(&uuid), |path, segment| path.below(segment));
+            if target.as_os_str() == "-" {
+                return transfer::print_file(&remote, &path).await;
+            }
+            let size = transfer::copy_file(ctx, &remote, &path, &target).await?;
+            transfer::check_file(&target, &field(wanted, "sha256")).await?;
+            ctx.print(&format!("Wrote {}, {}\n", target.display(), decimal_size(&size.into())));
+        }
         Update::File(UpdateFile::Show { uuid, filename, show: args }) => {
             let raw = remote.get(&files(&uuid)).await?;
-            let found = items(&raw).iter().find(|file| field(file, "filename") == filename);
-            let file = found.ok_or_else(|| Error::NotFound(format!("file {filename:?} of update {uuid:?}")))?;
+            let file = file_of(&raw, &uuid, &filename)?;
             ctx.print(&show(args.format, file, || {
                 let cells = file_cells(file, field(file, "sha256"));
                 labelled(&FILE_TITLES.into_iter().zip(cells).collect::<Vec<_>>())
@@ -236,6 +257,11 @@ pub(crate) async fn run(ctx: &Context, command: Update) -> Result {
         }
     }
     Ok(())
+}
+
+fn file_of<'a>(files: &'a Value, uuid: &str, filename: &str) -> Result<&'a Value> {
+    let found = items(files).iter().find(|file| field(file, "filename") == filename);
+    found.ok_or_else(|| Error::NotFound(format!("file {filename:?} of update {uuid:?}")))
 }
 
 const TITLES: [&str; 8] =

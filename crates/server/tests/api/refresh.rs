@@ -365,9 +365,9 @@ fn one_refresh_is_under_way_at_a_time_and_can_be_cancelled_and_tried_again() {
         assert!(status.is_success(), "{answer}");
         until(&site.bench, &id, |operation| operation["status"] == "succeeded").await;
         site.ready(&[V[0]]).await;
-        // What was there is not asked for again: the index, and the file that did not come.
+        // What was there is not asked for again: the index, the file that did not come, and what was signed.
         let asked: Vec<String> = site.publisher.asked().into_iter().map(|asked| asked.path).collect();
-        assert_eq!(asked, ["/index.sjson".to_owned(), site.file(V[0])]);
+        assert_eq!(asked, ["/index.sjson".to_owned(), site.file(V[0]), format!("/{}/update.sjson", V[0])]);
     });
 }
 
