@@ -17,7 +17,7 @@ use std::{
 };
 
 /// Bytes that are read at once.
-const CHUNK: u64 = 512 << 10;
+const CHUNK: u64 = 256 << 10;
 /// Chunks of one answer in memory; the next one is read while one is being sent.
 const AHEAD: usize = 2;
 
