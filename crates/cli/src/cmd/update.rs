@@ -13,6 +13,7 @@ use crate::natural;
 use crate::output::{List, Order, ShowFormat, show, yaml_block};
 use crate::remote::ApiPath;
 use crate::text::{decimal_size, field, short, time_field};
+use crate::transfer;
 use clap::Subcommand;
 use clap_complete::engine::ArgValueCandidates;
 use serde_json::{Value, json};

@@ -8,6 +8,7 @@ mod daemon;
 mod floor;
 mod list;
 mod plain;
+mod refresh;
 mod register;
 mod updates;
 mod watch;
@@ -64,6 +65,7 @@ enum Part {
     Start,
     Register,
     Updates,
+    Refresh,
     Watch,
     Lists,
 }
@@ -124,6 +126,9 @@ async fn run(arguments: Arguments) -> Result<()> {
     }
     if wanted(Part::Updates) {
         updates::run(&program).await?;
+    }
+    if wanted(Part::Refresh) {
+        refresh::run(&program).await?;
     }
     let (watch, mut lists) = (wanted(Part::Watch), wanted(Part::Lists));
     for count in arguments.watch.into_iter().filter(|_| watch) {

@@ -24,7 +24,7 @@ use tokio_util::io::ReaderStream;
 
 use crate::Result;
 
-/// Bytes read of a file at once. Smaller and larger pieces were slower.
+/// Bytes read of a file at once.
 const PIECE: usize = 256 << 10;
 
 /// The server as a child process. Dropping it kills it.

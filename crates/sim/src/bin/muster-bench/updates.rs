@@ -127,7 +127,7 @@ async fn upload(tar: &Path) -> Result<Request<RequestBody>> {
 }
 
 /// Bytes that look random and are always the same.
-fn noise(seed: &str, size: usize) -> Vec<u8> {
+pub fn noise(seed: &str, size: usize) -> Vec<u8> {
     let mut state =
         seed.bytes().fold(0x9e37_79b9_7f4a_7c15_u64, |a, b| (a ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     let mut bytes = Vec::with_capacity(size + 8);
