@@ -89,7 +89,7 @@ pub(crate) async fn get(ctx: &Context, remote: &Remote, path: &str, target: Targ
         crate::transfer::of_known_size(&bar, total);
     }
     let written = match target {
-        Target::File(path) => image.to_file(&path, &bar).await,
+        Target::File(path) => image.write_file(&path, &bar).await,
         Target::Disk(disk) => {
             let opened = disk.open()?;
             image.through(&bar, move |packed| to_disk(packed, opened, &disk)).await
@@ -173,7 +173,7 @@ impl<'a> Incoming<'a> {
     }
 
     /// To a new file, by way of one that the next run finds if this one does not come to its end.
-    async fn to_file(&mut self, target: &Path, bar: &ProgressBar) -> Result<u64> {
+    async fn write_file(&mut self, target: &Path, bar: &ProgressBar) -> Result<u64> {
         let part = part_name(target, self.tag.as_deref());
         remove_other_parts(target, &part);
         let cannot_write = || format!("cannot write {}", part.display());

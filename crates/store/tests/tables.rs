@@ -1,5 +1,6 @@
 //! Tables that operators fill, on both databases: guards, filters, what goes with what.
 
+use muster_store::tables::images::{self, PreparedImage};
 use muster_store::tables::machines::{self, Machine};
 use muster_store::tables::servers::{self, Observation, Server};
 use muster_store::tables::tokens::{self, ConsumeError, Consumed, Token, TokenSeed};
@@ -425,5 +426,38 @@ fn a_healthy_entity_clears_only_its_own_warnings() {
         assert_eq!(remove("b", &["other"]), 1);
         assert_eq!(remove("a", &[]), 1);
         assert_eq!(write(store, |tx| warnings::list(tx, &warnings::Filter::default(), ALL)), []);
+    });
+}
+
+#[test]
+fn prepared_images_are_sealed_kept_for_a_time_and_go_with_their_token() {
+    stores(|TestStore { store, .. }| {
+        let image = |id: &str, until| PreparedImage { id: id.into(), token: "a".into(), until, ..Default::default() };
+        let seeds = Secret::from(r#"{"password":"hunter2"}"#);
+        let sealed = seeds.clone();
+        write(store, move |tx| {
+            tokens::insert(tx, &token("a"))?;
+            for (id, until) in [("i", 10), ("j", 20), ("k", 30), ("l", 40)] {
+                images::insert(tx, &image(id, until), &sealed)?;
+            }
+            Ok(())
+        });
+        let raw = write(store, |tx| tx.query("SELECT seeds FROM prepared_images", &[], |row| row.text(0)));
+        assert!(raw.iter().all(|text| text.starts_with("v1.") && !text.contains("hunter2")));
+
+        write(store, |tx| images::answered(tx, "j", "sha", 15));
+        write(store, |tx| images::answered(tx, "k", "sha", 35));
+        write(store, |tx| images::sent(tx, "k"));
+        let known = |id: &'static str| write(store, move |tx| images::get(tx, id));
+        let source = Some("sha".to_owned());
+        assert_eq!(known("j"), Some((PreparedImage { source: source.clone(), ..image("j", 20) }, seeds.clone())));
+        assert_eq!(known("k"), Some((PreparedImage { source, sent: true, ..image("k", 35) }, seeds)));
+        let missing = store.write_blocking(|tx| images::answered(tx, "x", "sha", 1));
+        assert_eq!(missing, Err(StoreError::NotFound));
+
+        assert_eq!(write(store, |tx| images::prune(tx, 11, 2)), 2, "one is over, one too many");
+        assert_eq!((known("i"), known("j")), (None, None));
+        write(store, |tx| tokens::delete(tx, "a"));
+        assert_eq!(known("l"), None);
     });
 }

@@ -245,16 +245,17 @@ async fn stored(engine: &Engine, wanted: &Wanted<'_>) -> Result<UpdateFile, Erro
     let Wanted { kind, architecture, channel, source, .. } = *wanted;
     let list = engine.updates().await?;
     let fits = |file: &&UpdateFile| file.kind == kind.file_type() && file.architecture == architecture;
+    let mut offered = list.updates().iter().filter(|listed| {
+        listed.update.update_status == "ready" && listed.update.channels.iter().any(|name| name == channel)
+    });
     if let Some(source) = source {
-        let mut files = list.updates().iter().flat_map(|listed| &listed.files);
+        // Unless it was withdrawn meanwhile.
+        let mut files = offered.clone().flat_map(|listed| &listed.files);
         if let Some(same) = files.find(|file| fits(file) && file.sha256 == source) {
             return Ok(same.clone());
         }
     }
-    let ready = list.updates().iter().find(|listed| {
-        listed.update.update_status == "ready" && listed.update.channels.iter().any(|name| name == channel)
-    });
-    let Some(newest) = ready else {
+    let Some(newest) = offered.next() else {
         let text = format!("no update is ready in channel {channel:?}, so there is no image to seed");
         return Err(Error::NotFound(text));
     };

@@ -228,6 +228,27 @@ fn a_prepared_image_survives_a_restart_and_a_newer_update_but_not_its_time() {
 }
 
 #[test]
+fn nothing_is_installed_from_a_withdrawn_update() {
+    on_small(|bench, _| async move {
+        let (old, new) = (image(0, 200_000), image(64, 200_000));
+        upload(&bench, &with_images("202511010000", &old, &old)).await;
+        upload(&bench, &with_images("202511020000", &new, &new)).await;
+        let token = bench.token(1).await;
+        let path = prepare(&bench, &token, "iso", seeds()).await;
+        let (_, headers, _) = get(&bench, &path, &[("range", "bytes=0-9")]).await;
+        let listed = updates::get(&bench, &format!("{}?recursion=1", updates::URL)).await;
+        let newest = format!("{}/{}/:withdraw", updates::URL, listed[0]["uuid"].as_str().unwrap());
+        let (status, answer) = bench.ask(Who::Unix, "POST", &newest, r#"{"reason": "does not boot"}"#).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        // Not the rest of it either.
+        let resumed = [("range", "bytes=10-"), ("if-range", headers["etag"].to_str().unwrap())];
+        let (status, _, body) = get(&bench, &path, &resumed).await;
+        assert_eq!(status, StatusCode::OK);
+        documents(&body, &old);
+    });
+}
+
+#[test]
 fn a_named_seed_makes_the_same_image_each_time_for_those_who_may_read_it() {
     on_small(|bench, _| async move {
         let (iso, raw) = (image(0, 200_000), image(64, 250_000));
