@@ -5,8 +5,8 @@
 //! removes it. Between the rename and the row that names the file, and while files without a row are removed, the lock
 //! of the directory is held, shared by those who publish, alone by those who remove. So several daemons may share the
 //! directory. A file that is fetched is known by its content beforehand: it grows in `downloads/<sha256>`, and a crash
-//! leaves it there to be gone on with ([`super::download`]). What an upload that broke off had brought whole lies in
-//! `kept/` for a while ([`super::kept`]).
+//! leaves it there to be gone on with (see `download`). What an upload that broke off had brought whole lies in
+//! `kept/` for a while (see `kept`).
 //!
 //! What is made of an image for seeding lies in `images/` under the SHA-256 of the image, and goes with it.
 
@@ -284,7 +284,7 @@ impl Publishing {
         synced(&self.files)
     }
 
-    /// Makes kept files visible ([`super::kept`]). One that another upload has made visible by now is fine. Blocks.
+    /// Makes kept files visible (see `kept`). One that another upload has made visible by now is fine. Blocks.
     ///
     /// # Errors
     /// A file that is not here any more, or a directory that does not take it.
