@@ -163,6 +163,16 @@ pub struct SystemUpdates {
     /// Image servers are given their token as a query parameter.
     #[serde(default, deserialize_with = "null_as_default")]
     pub image_server_authentication_by_query_param: bool,
+    /// SHA-256 fingerprint of an intermediate certificate that has to be between the root and who signs; empty for any. Ours:
+    /// absent in a request leaves it as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature_verification_intermediate: Option<String>,
+    /// How many updates of each component each channel keeps. Ours: absent in a request leaves it as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retained_updates: Option<u32>,
+    /// Bytes per second that are fetched from the source; 0 for no limit. Ours: absent in a request leaves it as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_bytes_per_second: Option<u64>,
     /// Bytes per second that are sent of update files, all downloads together; 0 for no limit. Ours: absent in a request
     /// leaves it as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -179,6 +189,34 @@ pub const UPDATES_SOURCE: &str = "https://images.linuxcontainers.org/os/";
 /// Root certificate of the publisher of IncusOS.
 pub const UPDATES_ROOT_CA: &str = include_str!("incus-os-root-e1.pem");
 
+/// How many updates of each component a channel keeps where nothing is set.
+pub const RETAINED_UPDATES: u32 = 3;
+
+impl SystemUpdates {
+    /// With every setting of ours said, as it holds.
+    #[must_use]
+    pub fn in_full(mut self) -> Self {
+        self.signature_verification_intermediate.get_or_insert_default();
+        self.retained_updates.get_or_insert(RETAINED_UPDATES);
+        self.source_bytes_per_second.get_or_insert_default();
+        self.file_bytes_per_second.get_or_insert_default();
+        self.file_downloads_at_once.get_or_insert_default();
+        self
+    }
+
+    /// With what it does not say of ours as it was: those who know only the reference's keys do not undo them.
+    #[must_use]
+    pub fn or_as_before(mut self, before: &Self) -> Self {
+        let intermediate = || before.signature_verification_intermediate.clone();
+        self.signature_verification_intermediate = self.signature_verification_intermediate.or_else(intermediate);
+        self.retained_updates = self.retained_updates.or(before.retained_updates);
+        self.source_bytes_per_second = self.source_bytes_per_second.or(before.source_bytes_per_second);
+        self.file_bytes_per_second = self.file_bytes_per_second.or(before.file_bytes_per_second);
+        self.file_downloads_at_once = self.file_downloads_at_once.or(before.file_downloads_at_once);
+        self
+    }
+}
+
 impl Default for SystemUpdates {
     fn default() -> Self {
         Self {
@@ -189,6 +227,9 @@ impl Default for SystemUpdates {
             updates_default_channel: "stable".into(),
             server_default_channel: "stable".into(),
             image_server_authentication_by_query_param: false,
+            signature_verification_intermediate: None,
+            retained_updates: None,
+            source_bytes_per_second: None,
             file_bytes_per_second: None,
             file_downloads_at_once: None,
         }

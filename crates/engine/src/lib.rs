@@ -59,6 +59,7 @@ struct Inner {
     files: updates::files::Files,
     update_list: updates::list::Cache,
     refreshes: updates::counters::Counters,
+    fetches: Arc<services::update::Downloads>,
     uploads: tokio::sync::Semaphore,
     tasks: TaskTracker,
     shutdown: CancellationToken,
@@ -77,11 +78,13 @@ impl Engine {
         if let Err(error) = services::update::sweep(&store, &files) {
             tracing::error!(%error, "cannot remove files that no update names");
         }
+        let settings = watch::Sender::new(Arc::new(settings));
+        let fetches = services::update::Downloads::from_source(settings.subscribe());
         Ok(Self(Arc::new(Inner {
             daemon: presence::Daemon::new(clock.micros()),
             store,
             clock,
-            settings: watch::Sender::new(Arc::new(settings)),
+            settings,
             identities: ArcSwap::from_pointee(identities),
             followed: tokio::sync::Mutex::default(),
             key_progress: services::site_key::Progress::default(),
@@ -94,6 +97,7 @@ impl Engine {
             files,
             update_list: updates::list::Cache::default(),
             refreshes: updates::counters::Counters::default(),
+            fetches,
             uploads: tokio::sync::Semaphore::new(services::update::UPLOADS),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
@@ -188,6 +192,11 @@ impl Engine {
 
     pub(crate) fn update_list(&self) -> &updates::list::Cache {
         &self.0.update_list
+    }
+
+    /// Downloads from the update source that are under way.
+    pub(crate) fn fetches(&self) -> &Arc<services::update::Downloads> {
+        &self.0.fetches
     }
 
     /// What was fetched from the update source since the start.

@@ -236,6 +236,11 @@ pub fn check_updates(updates: &SystemUpdates) -> Result<SystemUpdates, Error> {
     if let Err(error) = Authority::new(&out.signature_verification_root_ca, None) {
         return Err(Error::Invalid(format!("Invalid config, pem decode for \"{ROOT}\" failed: {error}")));
     }
+    let pin = out.signature_verification_intermediate.as_deref().filter(|pin| !pin.is_empty());
+    if let Err(error) = Authority::new(&out.signature_verification_root_ca, pin) {
+        let field = "updates.signature_verification_intermediate";
+        return Err(Error::Invalid(format!("Invalid config, \"{field}\": {error}")));
+    }
     check_limits(&out)?;
     Filters::compile(&out.filter_expression, &out.file_filter_expression)?;
     for channel in [&mut out.updates_default_channel, &mut out.server_default_channel] {
@@ -248,18 +253,27 @@ pub fn check_updates(updates: &SystemUpdates) -> Result<SystemUpdates, Error> {
 
 /// Least that may be set as a limit of bytes per second: less is a mistake in the unit, as a rule.
 const LEAST_RATE: u64 = 64 << 10;
+/// Most updates of a component that a channel can be told to keep.
+const MOST_RETAINED: u32 = 100;
 
-/// Checks the limits of what is served of update files.
-///
-/// # Errors
-/// [`Error::Invalid`] that names the field.
+/// Checks what limits what is kept, fetched and served of updates.
 fn check_limits(updates: &SystemUpdates) -> Result<(), Error> {
-    match updates.file_bytes_per_second {
-        Some(rate @ 1..LEAST_RATE) => Err(Error::Invalid(format!(
-            "Invalid config, \"updates.file_bytes_per_second\" {rate} is too little for updates; give at least {LEAST_RATE} \
-             bytes per second, or 0 for no limit"
+    for (field, rate) in [
+        ("file_bytes_per_second", updates.file_bytes_per_second),
+        ("source_bytes_per_second", updates.source_bytes_per_second),
+    ] {
+        if let Some(rate @ 1..LEAST_RATE) = rate {
+            return Err(Error::Invalid(format!(
+                "Invalid config, \"updates.{field}\" {rate} is too little for updates; give at least {LEAST_RATE} bytes per \
+                 second, or 0 for no limit"
+            )));
+        }
+    }
+    match updates.retained_updates {
+        None | Some(1..=MOST_RETAINED) => Ok(()),
+        Some(count) => Err(Error::Invalid(format!(
+            "Invalid config, \"updates.retained_updates\" {count} must be from 1 to {MOST_RETAINED}"
         ))),
-        _ => Ok(()),
     }
 }
 

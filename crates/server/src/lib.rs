@@ -45,7 +45,7 @@ pub struct App {
 impl App {
     /// Without listeners; [`wiring`] adds them.
     pub fn new(engine: Engine, certificate: Arc<ServerCertificate>) -> Self {
-        let downloads = Downloads::new(engine.watch_settings());
+        let downloads = Downloads::by_machines(engine.watch_settings());
         let metrics = Metrics::new(engine.clock().micros() / 1_000_000, &engine, &downloads);
         Self { engine, metrics, downloads, certificate, listeners: Arc::default(), document: Arc::default() }
     }

@@ -12,7 +12,7 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use muster_api::time::Time;
+use muster_api::{system::SystemUpdates, time::Time};
 use muster_domain::{
     operation::refresh::{Compared, RefreshAction, RefreshOutcome},
     update::{
@@ -81,10 +81,16 @@ fn select(tx: &mut Tx<'_>, index: &Index, now: Time) -> Result<(Vec<Held>, selec
         in_use: &in_use,
         withdrawn: &withdrawn,
         awaited: &awaited,
-        policy: &Policy::default(),
+        policy: &policy(&index.settings),
         default_channel: &index.settings.updates_default_channel,
     });
     Ok((held, plan))
+}
+
+/// How much is kept, by the settings. What is kept has to be looked at.
+fn policy(settings: &SystemUpdates) -> Policy {
+    let newest = settings.retained_updates.map_or(Policy::default().newest, |count| count as usize);
+    Policy { newest, considered: Policy::default().considered.max(newest) }
 }
 
 /// Versions that any server runs or has installed.

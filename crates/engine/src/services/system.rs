@@ -88,12 +88,9 @@ pub async fn put_settings(engine: &Engine, actor: &Actor, put: SystemSettings) -
     save(engine, actor, "settings", value).await
 }
 
-/// Update source, default channels, and limits of what is served.
+/// Update source, default channels, and limits of what is kept, fetched and served.
 pub fn updates(engine: &Engine) -> SystemUpdates {
-    let mut shown = engine.settings().updates.clone();
-    shown.file_bytes_per_second.get_or_insert(0);
-    shown.file_downloads_at_once.get_or_insert(0);
-    shown
+    engine.settings().updates.clone().in_full()
 }
 
 /// Replaces update source and default channels. A source that is new has to answer with an index that can be verified. Limits
@@ -114,17 +111,17 @@ pub async fn put_updates(engine: &Engine, actor: &Actor, put: SystemUpdates) -> 
     }
     // Another daemon may have stored another source just now.
     engine.reload().await?;
-    let stored = &engine.settings().updates;
-    let same =
-        stored.source == value.source && stored.signature_verification_root_ca == value.signature_verification_root_ca;
-    if !same && !value.source.is_empty() {
-        updates::index::probe(engine, &value).await?;
+    let stored = engine.settings().updates.clone().in_full();
+    let wanted = value.clone().or_as_before(&stored);
+    let same = stored.source == wanted.source
+        && stored.signature_verification_root_ca == wanted.signature_verification_root_ca
+        && stored.signature_verification_intermediate == wanted.signature_verification_intermediate;
+    if !same && !wanted.source.is_empty() {
+        updates::index::probe(engine, &wanted).await?;
     }
     let entry = audit::entry(engine.clock().micros(), actor, "settings.update", "system", "updates");
     let done = engine.store().write(move |tx| {
-        let (mut value, stored) = (value.clone(), settings::updates(tx)?);
-        value.file_bytes_per_second = value.file_bytes_per_second.or(stored.file_bytes_per_second);
-        value.file_downloads_at_once = value.file_downloads_at_once.or(stored.file_downloads_at_once);
+        let value = value.clone().or_as_before(&settings::updates(tx)?);
         settings::store_section(tx, "updates", &value)?;
         audit::append(tx, &entry)
     });

@@ -2,7 +2,7 @@
 //! is there of it after a break, or a crash, is not asked for again.
 
 use super::files::{FileError, Files, Publishing, failed};
-use crate::Error;
+use crate::{Error, services::update::Download as Turns};
 use muster_clients::source::{Source, SourceError};
 use muster_domain::update::index::File as Listed;
 use muster_store::crash;
@@ -160,6 +160,7 @@ pub(crate) async fn file(
     let path = format!("{folder}/{}", listed.filename);
     // Whether all of it came in one answer: a wrong byte of an earlier answer is worth another try.
     let (mut breaks, mut in_one) = (0, false);
+    let mut turns = engine.fetches().begin();
     loop {
         if partial.size > listed.size {
             partial = restart(partial, progress).await?;
@@ -180,7 +181,7 @@ pub(crate) async fn file(
         }
         let before = partial.size;
         let came;
-        (partial, in_one, came) = answer(source, &path, partial, listed, progress).await?;
+        (partial, in_one, came) = answer(source, &path, partial, listed, (progress, &mut turns)).await?;
         engine.refreshes().fetched(partial.size.saturating_sub(before));
         match came {
             Ok(()) => breaks = 0,
@@ -203,7 +204,7 @@ async fn answer(
     path: &str,
     mut partial: Partial,
     listed: &Listed,
-    progress: &Progress,
+    (progress, turns): (&Progress, &mut Turns),
 ) -> Result<(Partial, bool, Result<(), DownloadError>), DownloadError> {
     let wrong = |why: String| DownloadError::Wrong { name: listed.filename.clone(), why };
     let mut download = match source.file(path, partial.size).await {
@@ -224,8 +225,11 @@ async fn answer(
         );
         return Ok((partial, in_one, Err(wrong(why))));
     }
-    let mut batch = Vec::with_capacity(BATCH);
+    let (mut batch, mut allowed) = (Vec::with_capacity(BATCH), 0);
     let ended = loop {
+        if allowed == 0 {
+            allowed = turns.turn(listed.size).await;
+        }
         let chunk = match download.chunk().await {
             Ok(chunk) => chunk,
             Err(error) => break Err(error.into()),
@@ -234,6 +238,7 @@ async fn answer(
         if partial.size + batch.len() as u64 + chunk.len() as u64 > listed.size {
             break Err(wrong(format!("the source sends more than the {} bytes of its index", listed.size)));
         }
+        allowed = allowed.saturating_sub(chunk.len() as u64);
         progress.done.fetch_add(chunk.len() as u64, Ordering::Relaxed);
         batch.extend_from_slice(&chunk);
         if batch.len() >= BATCH {

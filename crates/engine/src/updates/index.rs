@@ -72,7 +72,8 @@ pub(crate) fn authority(settings: &SystemUpdates) -> Result<Authority, Error> {
             format!("no update can be verified: {SETTING} is not set; give the publisher's root certificate there");
         return Err(Error::NotPermitted(text));
     }
-    Authority::new(pem, None)
+    let pin = settings.signature_verification_intermediate.as_deref().filter(|pin| !pin.is_empty());
+    Authority::new(pem, pin)
         .map_err(|error| Error::NotPermitted(format!("no update can be verified: {SETTING}: {error}")))
 }
 

@@ -340,6 +340,42 @@ fn a_source_is_looked_at_before_it_is_set_and_may_be_taken_away() {
 }
 
 #[test]
+fn what_is_kept_fetched_and_believed_is_set_and_stays_when_others_do_not_say_it() {
+    on_both(async |bench| {
+        let site = Site::new(bench, Encoding::Opaque).await;
+        site.publish(&[V[4], V[3], V[2], V[1], V[0]], 1);
+        let intermediate = site.publisher.authority().intermediate_fingerprint();
+        let ours = json!({"retained_updates": 2, "source_bytes_per_second": 4 << 20,
+            "signature_verification_intermediate": intermediate});
+        site.set(ours.clone()).await;
+        // As the reference's command line writes it.
+        site.set(json!({})).await;
+        let (_, answer) = site.bench.ask(Who::Unix, "GET", "/1.0/system/updates", "").await;
+        for (key, value) in ours.as_object().unwrap() {
+            assert_eq!(&answer["metadata"][key], value, "{key}");
+        }
+        site.good().await;
+        site.ready(&[V[4], V[3]]).await;
+        site.set(json!({"retained_updates": 4})).await;
+        site.good().await;
+        site.ready(&[V[4], V[3], V[2], V[1]]).await;
+        for (wrong, why) in [
+            (json!({"signature_verification_intermediate": "ab".repeat(32)}), "updates.source"),
+            (json!({"signature_verification_intermediate": "x"}), "updates.signature_verification_intermediate"),
+            (json!({"retained_updates": 0}), "updates.retained_updates"),
+            (json!({"source_bytes_per_second": 100}), "updates.source_bytes_per_second"),
+        ] {
+            let mut settings = json!({"source": site.publisher.url(),
+                "signature_verification_root_ca": site.publisher.authority().root_pem()});
+            settings.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
+            let (status, answer) = site.bench.ask(Who::Unix, "PUT", "/1.0/system/updates", settings.to_string()).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}: {answer}");
+            assert!(answer["error"].as_str().unwrap().contains(why), "{wrong}: {answer}");
+        }
+    });
+}
+
+#[test]
 fn one_refresh_is_under_way_at_a_time_and_can_be_cancelled_and_tried_again() {
     on_both(async |bench| {
         let site = Site::new(bench, Encoding::Clear).await;

@@ -1,4 +1,4 @@
-//! Downloads of update files: each asks for its turn before it sends a piece. Who gets it when is decided in
+//! Downloads of update files, by machines and from the source: each asks for its turn before a piece goes through. Who gets it when is decided in
 //! [`muster_domain::update::share`].
 
 use crate::settings::Settings;
@@ -15,6 +15,7 @@ use tokio::{sync::watch, time::Instant};
 /// All downloads of this daemon.
 pub struct Downloads {
     settings: watch::Receiver<Arc<Settings>>,
+    limits: fn(&Settings) -> Limits,
     began: Instant,
     share: Mutex<Share>,
     /// Changes when some that waited may send.
@@ -23,10 +24,25 @@ pub struct Downloads {
 }
 
 impl Downloads {
-    /// None yet. The limits follow these settings.
-    pub fn new(settings: watch::Receiver<Arc<Settings>>) -> Arc<Self> {
+    /// None yet of those that machines begin. The limits follow these settings.
+    pub fn by_machines(settings: watch::Receiver<Arc<Settings>>) -> Arc<Self> {
+        Self::new(settings, |settings| Limits {
+            bytes_per_second: settings.updates.file_bytes_per_second.unwrap_or_default(),
+            at_once: settings.updates.file_downloads_at_once.unwrap_or_default(),
+        })
+    }
+
+    /// None yet of those from the update source.
+    pub(crate) fn from_source(settings: watch::Receiver<Arc<Settings>>) -> Arc<Self> {
+        Self::new(settings, |settings| Limits {
+            bytes_per_second: settings.updates.source_bytes_per_second.unwrap_or_default(),
+            at_once: 0,
+        })
+    }
+
+    fn new(settings: watch::Receiver<Arc<Settings>>, limits: fn(&Settings) -> Limits) -> Arc<Self> {
         let (admitted, bytes) = (watch::Sender::new(()), AtomicU64::new(0));
-        Arc::new(Self { settings, began: Instant::now(), share: Mutex::default(), admitted, bytes })
+        Arc::new(Self { settings, limits, began: Instant::now(), share: Mutex::default(), admitted, bytes })
     }
 
     /// Begins one; it is over when the answer is dropped.
@@ -34,7 +50,7 @@ impl Downloads {
         let settings = self.settings.clone();
         let number = {
             let mut share = self.share();
-            share.set(limits(&settings.borrow()), self.now());
+            share.set((self.limits)(&settings.borrow()), self.now());
             share.begin(self.now())
         };
         Download { all: self.clone(), number, settings, admitted: self.admitted.subscribe() }
@@ -59,14 +75,6 @@ impl Downloads {
     }
 }
 
-fn limits(settings: &Settings) -> Limits {
-    let updates = &settings.updates;
-    Limits {
-        bytes_per_second: updates.file_bytes_per_second.unwrap_or_default(),
-        at_once: updates.file_downloads_at_once.unwrap_or_default(),
-    }
-}
-
 /// One download.
 pub struct Download {
     all: Arc<Downloads>,
@@ -79,7 +87,7 @@ impl Download {
     /// Waits for its turn; answers how many of the `left` bytes it may send now.
     pub async fn turn(&mut self, left: u64) -> u64 {
         loop {
-            let limits = limits(&self.settings.borrow_and_update());
+            let limits = (self.all.limits)(&self.settings.borrow_and_update());
             self.admitted.mark_unchanged();
             let (turn, others) = {
                 let (mut share, now) = (self.all.share(), self.all.now());
@@ -113,7 +121,7 @@ impl Download {
             tokio::select! {
                 () = &mut sleep => return true,
                 Ok(()) = self.settings.changed() => {
-                    if self::limits(&self.settings.borrow_and_update()) != limits {
+                    if (self.all.limits)(&self.settings.borrow_and_update()) != limits {
                         return false;
                     }
                 }
