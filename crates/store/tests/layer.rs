@@ -287,6 +287,7 @@ fn documents_of_operations_move_out_of_their_state() {
                 "DROP TABLE update_documents",
                 "DROP TABLE update_sources",
                 "DROP TABLE prepared_images",
+                "DROP INDEX servers_keys",
                 "DELETE FROM refinery_schema_history WHERE version >= 2",
             ] {
                 tx.execute(sql, &[])?;

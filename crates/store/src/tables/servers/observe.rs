@@ -7,7 +7,7 @@ use crate::params;
 use crate::places::Place;
 use crate::seal::Secret;
 
-/// What the poller needs to know of a server, without the large documents.
+/// What is asked of all servers again and again: an index holds all of it, so the large documents are not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerKey {
     /// UUID.
@@ -18,37 +18,18 @@ pub struct ServerKey {
     pub name: String,
     /// What it serves.
     pub server_type: String,
-    /// Where we reach it.
-    pub connection_url: String,
-    /// Its certificate as PEM.
-    pub certificate: Option<String>,
-    /// The cluster that it is a member of.
-    pub cluster: Option<String>,
-    /// Its update channel.
-    pub channel: String,
     /// Its state.
     pub status: String,
     /// More about the state.
     pub status_detail: String,
     /// Microseconds since 1970, 0 for never.
-    pub last_seen: i64,
-    /// Microseconds since 1970, 0 for never.
     pub last_status_updated: i64,
-    /// When it started, if known.
-    pub boot_at: Option<i64>,
     /// Polls that failed in a row.
     pub failures: i64,
-    /// Why the last one failed.
-    pub failure_reason: Option<String>,
-    /// Counts changes of the configuration.
-    pub generation: i64,
-    /// Counts observations: the guard of [`update_observation`].
-    pub observed: i64,
 }
 
-const KEY_COLUMNS: &str = "id, machine_id, name, server_type, connection_url, certificate, cluster, channel, status, \
-                           status_detail, last_seen, last_status_updated, boot_at, failures, failure_reason, generation, \
-                           observed";
+/// The columns of the index `servers_keys`.
+const KEY_COLUMNS: &str = "id, machine_id, name, server_type, status, status_detail, last_status_updated, failures";
 
 fn key_from_row(row: &Row) -> Result<ServerKey> {
     Ok(ServerKey {
@@ -56,19 +37,10 @@ fn key_from_row(row: &Row) -> Result<ServerKey> {
         machine_id: row.text(1)?,
         name: row.text(2)?,
         server_type: row.text(3)?,
-        connection_url: row.text(4)?,
-        certificate: row.opt_text(5)?,
-        cluster: row.opt_text(6)?,
-        channel: row.text(7)?,
-        status: row.text(8)?,
-        status_detail: row.text(9)?,
-        last_seen: row.int(10)?,
-        last_status_updated: row.int(11)?,
-        boot_at: row.opt_int(12)?,
-        failures: row.int(13)?,
-        failure_reason: row.opt_text(14)?,
-        generation: row.int(15)?,
-        observed: row.int(16)?,
+        status: row.text(4)?,
+        status_detail: row.text(5)?,
+        last_status_updated: row.int(6)?,
+        failures: row.int(7)?,
     })
 }
 
