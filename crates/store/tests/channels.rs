@@ -160,6 +160,7 @@ fn what_was_in_a_channel_before_it_was_noted_is_in_it_since_its_last_change() {
                 "DROP TABLE channel_freezes",
                 "DROP TABLE updates_withdrawn",
                 "DROP TABLE update_documents",
+                "DROP INDEX servers_keys",
                 "DELETE FROM refinery_schema_history WHERE version >= 6",
             ] {
                 tx.execute(sql, &[])?;
