@@ -89,7 +89,7 @@ pub(crate) async fn read(engine: &Engine, actor: &Actor, accept_older: bool) -> 
     let updates = index::index(&verified.payload)
         .map_err(|error| Unread::for_good(format!("{INDEX} of {}: {error}", settings.source)))?;
     let signed_at = Time::from_micros(micros(verified.signed_at));
-    let edition = Edition::new(signed_at, hex::encode(Sha256::digest(&verified.payload)), &updates);
+    let edition = Edition { signed_at, digest: hex::encode(Sha256::digest(&verified.payload)) };
     accept(engine, actor, &settings, edition, accept_older).await?;
     let offered = filters.judge(updates, engine.clock().now().0).map_err(Unread::for_good)?;
     Ok(Index { settings, source: Some(source), offered })
