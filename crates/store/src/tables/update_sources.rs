@@ -16,8 +16,3 @@ pub fn accept(tx: &mut Tx, url: &str, root: &str, edition: &str, now_us: i64) ->
                ON CONFLICT (url, root) DO UPDATE SET edition = excluded.edition, accepted_at = excluded.accepted_at";
     tx.execute(sql, params![url, root, edition, now_us]).map(drop)
 }
-
-/// When an index was last accepted from any source (microseconds since 1970).
-pub fn last_accepted(tx: &mut Tx) -> Result<Option<i64>> {
-    tx.query_one("SELECT MAX(accepted_at) FROM update_sources", &[], |row| row.opt_int(0))
-}
