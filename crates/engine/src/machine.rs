@@ -162,6 +162,7 @@ fn insert(
         inventory: "{}".into(),
         successor_of: predecessor,
         created_at: now,
+        since: now,
         generation: 1,
         ..MachineRow::default()
     };

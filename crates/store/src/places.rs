@@ -53,6 +53,8 @@ places! {
     OsSecrets: "servers" ["id"] "os_secrets" => "servers/{}/os_secrets";
     /// Documents that an operation pushes.
     OperationDocuments: "operations" ["id"] "documents" => "operations/{}/documents";
+    /// Password of a machine's BMC.
+    MachineBmcPassword: "machines" ["id"] "bmc_password" => "machines/{}/bmc_password";
     /// Seed configuration of an image that was asked for.
     PreparedImageSeeds: "prepared_images" ["id"] "seeds" => "prepared_images/{}/seeds";
 }

@@ -102,8 +102,63 @@ fn skipped_half() {
     file.write_all(line.as_bytes()).expect("the file of skipped tests can be written");
 }
 
+/// What undoes a migration, as far as the migrations before it need it undone to run again.
+const UNDO: [(i64, &[&str]); 7] = [
+    (2, &["ALTER TABLE operations DROP COLUMN documents", "DROP TABLE daemons", "DROP TABLE events_floor"]),
+    (3, &["DROP TABLE update_manifests", "DROP TABLE table_changes"]),
+    (4, &["DROP TABLE update_sources"]),
+    (5, &["DROP TABLE prepared_images"]),
+    (
+        6,
+        &[
+            "ALTER TABLE channels_updates DROP COLUMN since",
+            "DROP TABLE updates_entered",
+            "DROP TABLE channel_rules",
+            "DROP TABLE channel_freezes",
+            "DROP TABLE updates_withdrawn",
+            "DROP TABLE update_documents",
+        ],
+    ),
+    (7, &["DROP INDEX servers_keys"]),
+    (
+        8,
+        &[
+            "DROP TABLE machine_notes",
+            "DROP TABLE machine_snapshots",
+            "DROP TABLE machine_alerts",
+            "DROP TABLE expected_machines",
+            "DROP TABLE subscriptions",
+            "DROP TABLE server_type_fingerprints",
+            "DROP TABLE server_types",
+            "DROP INDEX machines_type",
+            "ALTER TABLE machines RENAME COLUMN server_type TO type_label",
+            "ALTER TABLE machines DROP COLUMN since",
+            "ALTER TABLE machines DROP COLUMN allocated_at",
+            "ALTER TABLE machines DROP COLUMN asset",
+            "ALTER TABLE machines DROP COLUMN bmc",
+            "ALTER TABLE machines DROP COLUMN bmc_password",
+            "ALTER TABLE machines DROP COLUMN erased",
+        ],
+    ),
+];
+
+/// Brings the schema back to what it was after migration `version`: the next [`Store::open`] brings it forward again.
+///
+/// # Errors
+/// The store's.
+pub fn back_to(tx: &mut Tx, version: i64) -> Result<()> {
+    for (_, statements) in UNDO.iter().rev().filter(|(undone, _)| *undone > version) {
+        for sql in *statements {
+            tx.execute(sql, &[])?;
+        }
+    }
+    tx.execute("DELETE FROM refinery_schema_history WHERE version > $1", crate::params![version])?;
+    Ok(())
+}
+
 /// The secrets that [`fill_secrets`] writes, one for each sealed place.
-pub const SECRETS: [&str; 7] = ["settings", "identity", "seeds", "password", "recovery", "documents", "image"];
+pub const SECRETS: [&str; 8] =
+    ["settings", "identity", "seeds", "password", "recovery", "documents", "image", "machine"];
 
 /// Writes one secret to every sealed place of the schema, and a server `b` without any.
 ///
@@ -144,7 +199,8 @@ pub fn fill_secrets(tx: &mut Tx) -> Result<()> {
     operations::insert(tx, &operations::Operation { id: "o".into(), ..Default::default() })?;
     operations::set_documents(tx, "o", Some(&Secret::from(SECRETS[5])))?;
     let image = images::PreparedImage { id: "i".into(), token: "t".into(), ..Default::default() };
-    images::insert(tx, &image, &Secret::from(SECRETS[6]))
+    images::insert(tx, &image, &Secret::from(SECRETS[6]))?;
+    machines::set_bmc_password(tx, "a", Some(&Secret::from(SECRETS[7])))
 }
 
 /// Opens what [`fill_secrets`] wrote.
@@ -162,6 +218,7 @@ pub fn read_secrets(tx: &mut Tx) -> Result<Vec<String>> {
         server.os_secrets,
         operations::documents(tx, "o")?,
         images::get(tx, "i")?.map(|(_, seeds)| seeds),
+        machines::bmc_password(tx, "a")?,
     ];
     Ok(all.into_iter().flatten().map(|secret| secret.expose().to_owned()).collect())
 }

@@ -273,25 +273,7 @@ fn documents_of_operations_move_out_of_their_state() {
             let sealed = tx.query_one("SELECT documents FROM operations WHERE id = 'b'", &[], |row| row.text(0))?;
             let state = begun.replace("SEALED", &sealed);
             tx.execute("UPDATE operations SET state = $1 WHERE id = 'b'", params![state])?;
-            for sql in [
-                "ALTER TABLE operations DROP COLUMN documents",
-                "DROP TABLE daemons",
-                "DROP TABLE events_floor",
-                "DROP TABLE update_manifests",
-                "DROP TABLE table_changes",
-                "ALTER TABLE channels_updates DROP COLUMN since",
-                "DROP TABLE updates_entered",
-                "DROP TABLE channel_rules",
-                "DROP TABLE channel_freezes",
-                "DROP TABLE updates_withdrawn",
-                "DROP TABLE update_documents",
-                "DROP TABLE update_sources",
-                "DROP TABLE prepared_images",
-                "DROP INDEX servers_keys",
-                "DELETE FROM refinery_schema_history WHERE version >= 2",
-            ] {
-                tx.execute(sql, &[])?;
-            }
+            testing::back_to(tx, 1)?;
             Ok(())
         });
         made.unwrap();

@@ -164,12 +164,50 @@ fn identities_are_unique_among_machines_in_service() {
         assert_eq!(write(store, move |tx| machines::update(tx, &changed)), 2);
         assert_eq!(store.write_blocking(move |tx| machines::update(tx, &gone)), Err(StoreError::Stale));
         write(store, move |tx| machines::insert(tx, &Machine { successor_of: Some("a".into()), ..with("b") }));
-        let error = store.write_blocking(|tx| machines::delete(tx, "a")).unwrap_err();
-        assert_eq!(error.violation(), Some(Violation::ForeignKey), "a successor refers to it");
 
-        let filter = machines::Filter { lifecycle: Some("available".into()), after: None };
-        let ids: Vec<_> = write(store, move |tx| machines::list(tx, &filter, ALL)).into_iter().map(|m| m.id).collect();
-        assert_eq!(ids, ["b"]);
+        let ids = |filter: machines::Filter| {
+            let found = write(store, move |tx| machines::list(tx, &filter, ALL));
+            found.into_iter().map(|m| m.id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(machines::Filter { lifecycle: Some("available".into()), ..Default::default() }), ["b"]);
+        assert_eq!(ids(machines::Filter { hidden: Some("decommissioned".into()), ..Default::default() }), ["b"]);
+        assert_eq!(ids(machines::Filter { after: Some("a".into()), ..Default::default() }), ["b"]);
+        assert_eq!(ids(machines::Filter::default()), ["a", "b"]);
+        let counted = write(store, machines::count);
+        assert_eq!(counted, [("available".to_owned(), 1), ("decommissioned".to_owned(), 1)]);
+    });
+}
+
+#[test]
+fn what_is_known_of_a_machine_is_kept_and_its_notes_are_numbered() {
+    use muster_store::tables::machine_notes::{self, Note};
+    stores(|TestStore { store, .. }| {
+        let known = Machine {
+            asset: r#"{"rack":"r7"}"#.into(),
+            since: 3,
+            allocated_at: Some(4),
+            erased: Some("{}".into()),
+            ..machine("a")
+        };
+        let stored = known.clone();
+        write(store, move |tx| machines::insert(tx, &stored));
+        let read = write(store, |tx| machines::get(tx, "a")).unwrap();
+        assert_eq!(read, Machine { bmc: "{}".into(), generation: 1, ..known });
+        let next = Machine { since: 5, allocated_at: None, erased: None, bmc: r#"{"endpoint":"b"}"#.into(), ..read };
+        let stored = next.clone();
+        write(store, move |tx| machines::update(tx, &stored));
+        assert_eq!(write(store, |tx| machines::get(tx, "a")).unwrap(), Machine { generation: 2, ..next });
+
+        let note = |text: &str| Note { at: 7, author: "anna".into(), kind: "fault".into(), note: text.into(), seq: 0 };
+        let (one, two) = (note("fan"), note("fan again"));
+        assert_eq!(write(store, move |tx| machine_notes::append(tx, "a", &one)), 1);
+        assert_eq!(write(store, move |tx| machine_notes::append(tx, "a", &two)), 2);
+        let newest = write(store, |tx| machine_notes::list(tx, "a", ALL, 1));
+        assert_eq!(newest, [Note { seq: 2, ..note("fan again") }]);
+        assert_eq!(write(store, |tx| machine_notes::list(tx, "a", 2, ALL)), [Note { seq: 1, ..note("fan") }]);
+        let lost = note("of nobody");
+        let error = store.write_blocking(move |tx| machine_notes::append(tx, "x", &lost)).unwrap_err();
+        assert_eq!(error.violation(), Some(Violation::ForeignKey));
     });
 }
 

@@ -23,7 +23,11 @@ pub async fn list(
 ) -> Result<Vec<Named>, Error> {
     let after = after.to_owned();
     let found = engine.store().read(move |tx| {
-        let mut filter = Filter { lifecycle: lifecycle.map(|l| l.as_str().to_owned()), after: Some(after.clone()) };
+        let mut filter = Filter {
+            lifecycle: lifecycle.map(|l| l.as_str().to_owned()),
+            after: Some(after.clone()),
+            ..Filter::default()
+        };
         let mut found = Vec::new();
         while found.len() < limit {
             let page = machines::list(tx, &filter, PAGE)?;

@@ -3,6 +3,8 @@
 use crate::db::{Row, Tx};
 use crate::error::Result;
 use crate::params;
+use crate::places::Place;
+use crate::seal::Secret;
 use crate::tables::{Conditions, found, stale_or_missing};
 
 /// A machine.
@@ -30,8 +32,8 @@ pub struct Machine {
     pub allocation: Option<String>,
     /// For whom it is reserved, as JSON.
     pub reservation: Option<String>,
-    /// Its server type.
-    pub type_label: String,
+    /// Id of its server type, or empty.
+    pub server_type: String,
     /// Flags as a JSON document.
     pub flags: String,
     /// Open alerts as a JSON document.
@@ -42,12 +44,23 @@ pub struct Machine {
     pub successor_of: Option<String>,
     /// Microseconds since 1970.
     pub created_at: i64,
+    /// Since when it is in its lifecycle state.
+    pub since: i64,
+    /// Since when it is allocated.
+    pub allocated_at: Option<i64>,
+    /// What people know of it (rack, units, inventory number, tags, ...), as JSON.
+    pub asset: String,
+    /// Its BMC without the password, as JSON.
+    pub bmc: String,
+    /// How it was erased last, as JSON.
+    pub erased: Option<String>,
     /// Counts its changes; not read by [`insert`].
     pub generation: i64,
 }
 
 const COLUMNS: &str = "id, lifecycle, operation, media, serial, chassis_vendor, system_uuid, machine_id, bmc_mac, \
-                       allocation, reservation, type_label, flags, alerts, inventory, successor_of, created_at, generation";
+                       allocation, reservation, server_type, flags, alerts, inventory, successor_of, created_at, since, \
+                       allocated_at, asset, bmc, erased, generation";
 
 fn from_row(row: &Row) -> Result<Machine> {
     Ok(Machine {
@@ -62,13 +75,18 @@ fn from_row(row: &Row) -> Result<Machine> {
         bmc_mac: row.opt_text(8)?,
         allocation: row.opt_text(9)?,
         reservation: row.opt_text(10)?,
-        type_label: row.text(11)?,
+        server_type: row.text(11)?,
         flags: row.text(12)?,
         alerts: row.text(13)?,
         inventory: row.text(14)?,
         successor_of: row.opt_text(15)?,
         created_at: row.int(16)?,
-        generation: row.int(17)?,
+        since: row.int(17)?,
+        allocated_at: row.opt_int(18)?,
+        asset: row.text(19)?,
+        bmc: row.text(20)?,
+        erased: row.opt_text(21)?,
+        generation: row.int(22)?,
     })
 }
 
@@ -77,7 +95,8 @@ pub fn insert(tx: &mut Tx, machine: &Machine) -> Result<()> {
     tx.execute(
         &format!(
             "INSERT INTO machines ({COLUMNS}) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 1)"
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
+             $18, $19, $20, $21, $22, 1)"
         ),
         params![
             &machine.id,
@@ -91,15 +110,25 @@ pub fn insert(tx: &mut Tx, machine: &Machine) -> Result<()> {
             &machine.bmc_mac,
             &machine.allocation,
             &machine.reservation,
-            &machine.type_label,
+            &machine.server_type,
             &machine.flags,
             &machine.alerts,
             &machine.inventory,
             &machine.successor_of,
             machine.created_at,
+            machine.since,
+            machine.allocated_at,
+            document(&machine.asset),
+            document(&machine.bmc),
+            &machine.erased,
         ],
     )?;
     Ok(())
+}
+
+/// A document that nobody has filled yet.
+fn document(text: &str) -> &str {
+    if text.is_empty() { "{}" } else { text }
 }
 
 /// One machine.
@@ -112,6 +141,10 @@ pub fn get(tx: &mut Tx, id: &str) -> Result<Option<Machine>> {
 pub struct Filter {
     /// Only machines in this lifecycle state.
     pub lifecycle: Option<String>,
+    /// Not those in this one.
+    pub hidden: Option<String>,
+    /// Only machines of this type.
+    pub server_type: Option<String>,
     /// Only machines whose id is behind this one.
     pub after: Option<String>,
 }
@@ -120,6 +153,8 @@ pub struct Filter {
 pub fn list(tx: &mut Tx, filter: &Filter, limit: i64) -> Result<Vec<Machine>> {
     let mut wanted = Conditions::new();
     wanted.and("lifecycle =", filter.lifecycle.as_deref());
+    wanted.and("lifecycle <>", filter.hidden.as_deref());
+    wanted.and("server_type =", filter.server_type.as_deref());
     wanted.and("id >", filter.after.as_deref());
     let limit = wanted.value(limit);
     let sql = format!("SELECT {COLUMNS} FROM machines WHERE {} ORDER BY id LIMIT ${limit}", wanted.sql);
@@ -163,8 +198,9 @@ pub fn find_decommissioned(tx: &mut Tx, identity: &Identity) -> Result<Option<Ma
 /// generation.
 pub fn update(tx: &mut Tx, machine: &Machine) -> Result<i64> {
     let sql = "UPDATE machines SET lifecycle = $2, operation = $3, media = $4, serial = $5, chassis_vendor = $6, \
-               system_uuid = $7, machine_id = $8, bmc_mac = $9, allocation = $10, reservation = $11, type_label = $12, \
-               flags = $13, alerts = $14, inventory = $15, successor_of = $16, generation = generation + 1 \
+               system_uuid = $7, machine_id = $8, bmc_mac = $9, allocation = $10, reservation = $11, server_type = $12, \
+               flags = $13, alerts = $14, inventory = $15, successor_of = $16, since = $18, allocated_at = $19, asset = $20, \
+               bmc = $21, erased = $22, generation = generation + 1 \
                WHERE id = $1 AND generation = $17 RETURNING generation";
     let values = params![
         &machine.id,
@@ -178,12 +214,17 @@ pub fn update(tx: &mut Tx, machine: &Machine) -> Result<i64> {
         &machine.bmc_mac,
         &machine.allocation,
         &machine.reservation,
-        &machine.type_label,
+        &machine.server_type,
         &machine.flags,
         &machine.alerts,
         &machine.inventory,
         &machine.successor_of,
         machine.generation,
+        machine.since,
+        machine.allocated_at,
+        document(&machine.asset),
+        document(&machine.bmc),
+        &machine.erased,
     ];
     match tx.query_opt(sql, values, |row| row.int(0))? {
         Some(generation) => Ok(generation),
@@ -196,7 +237,26 @@ pub fn server_name(tx: &mut Tx, id: &str) -> Result<Option<String>> {
     tx.query_opt("SELECT name FROM servers WHERE machine_id = $1", params![id], |row| row.text(0))
 }
 
-/// Deletes a machine. A foreign key violation while an enrolment or a successor refers to it.
-pub fn delete(tx: &mut Tx, id: &str) -> Result<()> {
-    found(tx.execute("DELETE FROM machines WHERE id = $1", params![id])?)
+/// Names of the servers that machines are enrolled as, by the machine's id: of those with an id behind `after`, up to `last`.
+pub fn server_names(tx: &mut Tx, after: &str, last: &str) -> Result<Vec<(String, String)>> {
+    let sql = "SELECT machine_id, name FROM servers WHERE machine_id > $1 AND machine_id <= $2";
+    tx.query(sql, params![after, last], |row| Ok((row.text(0)?, row.text(1)?)))
+}
+
+/// How many machines there are in each lifecycle state.
+pub fn count(tx: &mut Tx) -> Result<Vec<(String, i64)>> {
+    let sql = "SELECT lifecycle, COUNT(*) FROM machines GROUP BY lifecycle ORDER BY lifecycle";
+    tx.query(sql, params![], |row| Ok((row.text(0)?, row.int(1)?)))
+}
+
+/// The password of its BMC.
+pub fn bmc_password(tx: &mut Tx, id: &str) -> Result<Option<Secret>> {
+    let sealed = tx.query_opt("SELECT bmc_password FROM machines WHERE id = $1", params![id], |row| row.opt_text(0))?;
+    sealed.flatten().map(|sealed| tx.unseal(Place::MachineBmcPassword, &[id], &sealed)).transpose()
+}
+
+/// Stores the password of its BMC, or erases it.
+pub fn set_bmc_password(tx: &mut Tx, id: &str, password: Option<&Secret>) -> Result<()> {
+    let sealed = password.map(|password| tx.seal(Place::MachineBmcPassword, &[id], password)).transpose()?;
+    found(tx.execute("UPDATE machines SET bmc_password = $2 WHERE id = $1", params![id, sealed])?)
 }

@@ -7,6 +7,7 @@ pub mod events;
 pub mod identity;
 pub mod images;
 pub mod leases;
+pub mod machine_notes;
 pub mod machines;
 pub mod operations;
 pub mod servers;
