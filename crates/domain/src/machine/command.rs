@@ -85,8 +85,8 @@ pub enum Command {
 
     /// Operations Center: delete the server.
     DeleteServer,
-    /// Operations Center: factory reset of an unclustered server.
-    FactoryReset,
+    /// Its operating system took a reset and wipes itself: a fact, whoever asked for it.
+    OsReset,
     /// Operations Center: a full poll on request, which succeeded.
     Resync,
 
@@ -94,6 +94,10 @@ pub enum Command {
     SetRetire(bool),
     /// Pause or resume its use in new allocations.
     SetHold(bool),
+    /// Protect it against being released, reset, cleaned or decommissioned, or end that.
+    SetProtected(bool),
+    /// A person accepts the data on its disks, on record.
+    Waive,
     /// Its hardware changed so that it has to be registered again.
     RequireReRegister,
     /// Its BMC became known or was forgotten.

@@ -9,6 +9,7 @@ pub mod axes;
 pub mod birth;
 pub mod command;
 pub mod lifecycle;
+pub mod moves;
 pub mod refusal;
 pub mod registration;
 mod transition;
@@ -16,6 +17,7 @@ mod transition;
 pub use axes::Machine;
 pub use command::Command;
 pub use lifecycle::Lifecycle;
+pub use moves::Move;
 pub use refusal::Refusal;
 pub use transition::{Actor, Change, EdgeId, Record, transition};
 

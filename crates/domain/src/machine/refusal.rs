@@ -15,6 +15,8 @@ pub enum Guard {
     SystemOnly,
     /// Its disks may hold data.
     MediaDirty,
+    /// Its disks hold nobody's data.
+    NotDirty,
     /// It is to retire.
     Retiring,
     /// It is in the pool.
@@ -55,6 +57,8 @@ pub enum Guard {
     WrongMethod,
     /// The state does not take this.
     WrongState,
+    /// It is so already.
+    Already,
 }
 
 impl Guard {
@@ -70,6 +74,7 @@ impl Guard {
                 "its disks may hold the data of the owner before",
                 "clean it, or register it with a token that accepts existing data",
             ),
+            Self::NotDirty => ("its disks are not marked as dirty", "nothing has to be accepted"),
             Self::Retiring => ("it is marked to retire", "take the mark back first"),
             Self::InPool => ("it is in the pool", "set it unavailable first"),
             Self::BlockingAlert => ("a blocking alert is open", "resolve the alert or override it"),
@@ -98,6 +103,7 @@ impl Guard {
             ),
             Self::NotExpected => ("nothing expects it to register now", "wait for its operation, or cancel it"),
             Self::WrongMethod => ("this cannot be done this way", "choose another method"),
+            Self::Already => ("it is so already", "nothing has to be done"),
             Self::WrongState => ("it is in a state that does not take this", "look at the way its lifecycle goes"),
         }
     }

@@ -77,7 +77,7 @@ fn delete_means_decommission_from_everywhere_upstream_allows_it() {
 
 #[test]
 fn a_factory_reset_comes_back_through_cleaning() {
-    let reset = Command::FactoryReset;
+    let reset = Command::OsReset;
     assert_eq!(path(&available(), &reset), [Unavailable, Cleaning]);
     assert_eq!(path(&unavailable(), &reset), [Cleaning]);
     let standalone = used(AllocationKind::Standalone);
@@ -89,7 +89,11 @@ fn a_factory_reset_comes_back_through_cleaning() {
     // A retiring machine does not return to the pool.
     let retiring = run(&gone, &[Command::SetRetire(true), TOKEN, POLL]);
     assert_eq!((retiring.lifecycle, retiring.media), (Unavailable, Media::Clean));
-    assert!(transition(&used(AllocationKind::Cluster), &reset).is_err());
+    // It is away, whatever it was doing: a lock is gone with it.
+    let locked = run(&available(), &[Command::Lock(claim("anna", AllocationKind::Standalone)), reset.clone()]);
+    assert_eq!((locked.lifecycle, locked.operation_kind()), (Cleaning, Some(OperationKind::Clean)));
+    let member = run(&used(AllocationKind::Cluster), std::slice::from_ref(&reset));
+    assert!(member.lifecycle == Cleaning && member.cluster().is_none());
 }
 
 #[test]

@@ -34,6 +34,9 @@ pub struct FactoryReset {
     pub token: Option<Uuid>,
     /// When it has to be back.
     pub deadline: Timestamp,
+    /// Nothing is done before this moment: whoever asked for it can still think better of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begins: Option<Timestamp>,
 }
 
 /// What to do for a factory reset.
@@ -84,7 +87,13 @@ pub enum Seen {
 impl FactoryReset {
     /// Begins now, with the token a person named, if any. It has two hours to be back.
     pub fn new(token: Option<Uuid>, now: Timestamp) -> Self {
-        Self { at: At::Reach, token, deadline: now + SignedDuration::from_hours(2) }
+        Self { at: At::Reach, token, deadline: now + SignedDuration::from_hours(2), begins: None }
+    }
+
+    /// Begins after a time of grace.
+    pub fn after(grace: SignedDuration, now: Timestamp) -> Self {
+        let begins = now + grace;
+        Self { begins: (grace > SignedDuration::ZERO).then_some(begins), ..Self::new(None, begins) }
     }
 
     /// What is next. `outstanding`: the call is running in this process.
@@ -92,6 +101,11 @@ impl FactoryReset {
         let wait = |reason: &str| Decision::Wait { until: self.deadline, reason: reason.to_owned() };
         match (&self.at, self.token) {
             (At::Failed(cause), _) => Decision::Failed(cause.clone()),
+            (At::Reach, _) if self.begins.is_some_and(|begins| now < begins) => {
+                let until = self.begins.unwrap_or(now);
+                let text = format!("nothing is done before {}; cancel it until then", until.strftime("%H:%M:%S UTC"));
+                Decision::Wait { until, reason: text }
+            }
             (At::Reach, _) => Decision::Do(ResetAction::Ping),
             (At::Token, _) | (At::Call | At::Calling, None) => Decision::Do(ResetAction::CreateToken),
             (At::Calling, _) if outstanding => wait("the machine has not answered the call yet"),
@@ -137,6 +151,11 @@ impl FactoryReset {
             _ => return,
         };
         self.at = next;
+    }
+
+    /// Whether the machine is away: it took the reset.
+    pub fn is_away(&self) -> bool {
+        matches!(self.at, At::Return)
     }
 
     /// Whether a person who waits for the call can be answered.

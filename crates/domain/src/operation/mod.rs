@@ -5,6 +5,7 @@
 //! call may or may not have arrived, the observation decides whether it is repeated.
 
 pub mod call;
+pub mod checkup;
 pub mod configure;
 pub mod factory_reset;
 pub mod maintenance;

@@ -1,6 +1,6 @@
 //! Each plan from beginning to end, with the crashes and failures in between.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use muster_api::provisioning::status::{Maintenance, ServerStatus, StatusDetail};
 use uuid::Uuid;
 
@@ -279,6 +279,14 @@ fn a_factory_reset_reaches_calls_drops_and_waits_for_the_return() {
     assert_eq!(plan.next(Seen::Back, false, at(60)), Decision::Done);
     assert_eq!(cause(plan.next(Seen::Away, false, at(7200))), "return: the machine did not register again in time");
 
+    let mut later = FactoryReset::after(SignedDuration::from_secs(30), at(0));
+    let Decision::Wait { until, reason } = later.next(Seen::Nothing, false, at(29)) else { panic!("{later:?}") };
+    assert_eq!(until, at(30));
+    assert!(reason.contains(":00:30"), "{reason}");
+    assert_eq!(later.next(Seen::Nothing, false, at(30)), Decision::Do(ResetAction::Ping));
+    later.advance(ResetOutcome::Reached);
+    assert_eq!(later.next(Seen::Nothing, false, at(31)), Decision::Do(ResetAction::CreateToken));
+    assert_eq!(FactoryReset::after(SignedDuration::ZERO, at(0)), FactoryReset::new(None, at(0)));
     let mut dead = FactoryReset::new(Some(token), at(0));
     dead.advance(ResetOutcome::Failed("no route".into()));
     assert_eq!(cause(reload(dead).next(Seen::Nothing, false, at(0))), "reach: no route");

@@ -48,7 +48,8 @@ pub fn commands() -> Vec<Command> {
         Command::Firmware,
         Command::Diagnose,
         Command::DeleteServer,
-        Command::FactoryReset,
+        Command::OsReset,
+        Command::Waive,
         Command::Resync,
     ]);
     all.extend([Phase::Waiting, Phase::Running, Phase::Held].map(Command::Advance));

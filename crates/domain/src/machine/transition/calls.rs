@@ -2,7 +2,7 @@
 
 use muster_api::provisioning::status::Maintenance;
 
-use super::super::axes::{Media, Method, OperationKind, Phase};
+use super::super::axes::{AllocationKind, Media, Method, OperationKind, Phase};
 use super::super::lifecycle::Lifecycle;
 use super::super::refusal::{Guard, Refusal};
 use super::{Actor, Draft};
@@ -43,20 +43,36 @@ fn abort(d: &mut Draft) {
     }
 }
 
-/// The operating system resets itself and comes back by registering.
-pub(super) fn factory_reset(d: &mut Draft) -> Result<(), Refusal> {
-    d.need(!d.machine.flags.protected, Guard::Protected)?;
-    d.need(d.machine.cluster().is_none(), Guard::Clustered)?;
-    d.need_idle()?;
-    d.need_method(Method::OsReset)?;
-    match d.machine.lifecycle {
+/// The operating system wipes itself and comes back by registering. That is so, whatever the machine was doing.
+pub(super) fn os_reset(d: &mut Draft) -> Result<(), Refusal> {
+    let from = d.machine.lifecycle;
+    // The center's own machine has nobody who could have asked for it. Any other one is protected by who asks for a reset.
+    let appliance = d.machine.allocation.as_ref().is_some_and(|a| a.claim.kind == AllocationKind::Appliance);
+    d.need(!(appliance && d.machine.flags.protected), Guard::Protected)?;
+    match from {
         Lifecycle::Used => d.go(Lifecycle::Cleaning, Actor::System)?,
+        Lifecycle::UsedRegistering => {
+            d.go(Lifecycle::Used, Actor::System)?;
+            d.go(Lifecycle::Cleaning, Actor::System)?;
+        }
         Lifecycle::Available | Lifecycle::AvailableReserved => {
             d.lift_reservation()?;
             d.go(Lifecycle::Unavailable, Actor::Person)?;
             d.go(Lifecycle::Cleaning, Actor::Person)?;
         }
-        _ => d.go(Lifecycle::Cleaning, Actor::Person)?,
+        Lifecycle::Unavailable | Lifecycle::Defective => d.go(Lifecycle::Cleaning, Actor::Person)?,
+        // Cleaned again, for instance after it came back too late.
+        Lifecycle::Cleaning => {}
+        // Registered by another operating system than it will have.
+        Lifecycle::Registering => {
+            if let Some(operation) = &mut d.machine.operation {
+                (operation.method, operation.phase) = (Some(Method::InBand), Phase::Waiting);
+            }
+            d.machine.enrolment = None;
+            return Ok(());
+        }
+        Lifecycle::RemovedFromRack => return Err(Refusal::reason(from, None, 15)),
+        Lifecycle::Decommissioned => return Err(Refusal::reason(from, None, 11)),
     }
     d.begin_cleaning(Method::OsReset);
     Ok(())

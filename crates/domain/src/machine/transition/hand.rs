@@ -67,6 +67,16 @@ pub(super) fn set_retire(d: &mut Draft, on: bool) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Outside of the pool and at rest, a person may answer for the data on its disks.
+pub(super) fn waive(d: &mut Draft) -> Result<(), Refusal> {
+    d.need_idle()?;
+    d.need(matches!(d.machine.lifecycle, Lifecycle::Unavailable | Lifecycle::Defective), Guard::WrongState)?;
+    d.need(d.machine.media == Media::Dirty, Guard::NotDirty)?;
+    d.machine.media = Media::Clean;
+    d.waiver = true;
+    Ok(())
+}
+
 /// An operation through the BMC keeps the BMC.
 pub(super) fn set_bmc(d: &mut Draft, on: bool) -> Result<(), Refusal> {
     let in_use = d.machine.operation.as_ref().is_some_and(|o| o.method == Some(Method::Bmc));

@@ -75,6 +75,8 @@ pub fn transition(machine: &Machine, command: &Command) -> Result<Change, Refusa
         Command::SetRetire(on) => hand::set_retire(d, *on)?,
         Command::SetBmc(on) => hand::set_bmc(d, *on)?,
         Command::SetHold(on) => d.machine.flags.hold = *on,
+        Command::SetProtected(on) => d.machine.flags.protected = *on,
+        Command::Waive => hand::waive(d)?,
         Command::RequireReRegister => d.machine.flags.requires_re_register = true,
         Command::SetType(type_match) => d.machine.type_match = *type_match,
         Command::SetAlerts(alerts) => d.machine.alerts = *alerts,
@@ -102,7 +104,7 @@ pub fn transition(machine: &Machine, command: &Command) -> Result<Change, Refusa
         Command::Maintenance(to) => enrolment::maintenance(d, *to)?,
 
         Command::DeleteServer => calls::delete_server(d)?,
-        Command::FactoryReset => calls::factory_reset(d)?,
+        Command::OsReset => calls::os_reset(d)?,
         Command::Resync => calls::resync(d)?,
     }
     Ok(Change { machine: draft.machine, records: draft.records, waiver: draft.waiver })
