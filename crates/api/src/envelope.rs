@@ -36,6 +36,19 @@ pub enum EnvelopeKind {
 }
 
 impl<T> Envelope<T> {
+    /// The same with another payload.
+    pub fn with<U>(self, metadata: U) -> Envelope<U> {
+        Envelope {
+            kind: self.kind,
+            status: self.status,
+            status_code: self.status_code,
+            operation: self.operation,
+            error_code: self.error_code,
+            error: self.error,
+            metadata,
+        }
+    }
+
     /// A success.
     pub fn success(metadata: T) -> Self {
         Self {

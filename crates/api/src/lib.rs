@@ -6,6 +6,7 @@
 pub mod body;
 pub mod envelope;
 pub mod lenient;
+pub mod machine;
 pub mod provisioning;
 pub mod system;
 pub mod time;

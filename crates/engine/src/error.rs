@@ -1,3 +1,4 @@
+use muster_domain::machine::Refusal;
 use muster_store::StoreError;
 
 /// Why a service refused or failed: the variant says whose fault it is, the text what to do. Its kind stands behind the text,
@@ -13,6 +14,9 @@ pub enum Error {
     /// Not in this state.
     #[error("{0}: Operation not permitted")]
     NotPermitted(String),
+    /// A machine's lifecycle does not allow it: the rule, and what else is in the way.
+    #[error("{}", refused(.0, .1))]
+    Refused(Refusal, String),
     /// No such object.
     #[error("{0}: Not found")]
     NotFound(String),
@@ -36,6 +40,16 @@ pub enum Error {
 impl From<muster_domain::server::check::Invalid> for Error {
     fn from(e: muster_domain::server::check::Invalid) -> Self {
         Self::Invalid(e.to_string())
+    }
+}
+
+fn refused(refusal: &Refusal, detail: &str) -> String {
+    if detail.is_empty() { refusal.to_string() } else { format!("{refusal}: {detail}") }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal, String::new())
     }
 }
 

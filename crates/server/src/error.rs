@@ -6,54 +6,64 @@ use axum::{
 };
 use muster_api::envelope::Envelope;
 use muster_engine::Error;
+use serde_json::{Value, json};
 
 /// An error answer.
 #[derive(Debug)]
 pub struct ApiError {
     status: StatusCode,
     text: String,
+    /// More of it, for programs.
+    detail: Option<Value>,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        Self { status, text: text.into(), detail: None }
+    }
 }
 
 impl ApiError {
     /// The caller's request cannot be read: `Bad Request: <why>`.
     pub fn bad_request(why: impl std::fmt::Display) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, text: format!("Bad Request: {why}") }
+        Self::new(StatusCode::BAD_REQUEST, format!("Bad Request: {why}"))
+    }
+
+    /// Nothing of this name.
+    pub fn not_found(what: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("Not Found: {what}"))
     }
 
     /// Not trusted.
     pub fn unauthorized() -> Self {
-        Self { status: StatusCode::UNAUTHORIZED, text: "unauthorized".into() }
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized")
     }
 
     /// Known or not, but not allowed.
     pub fn forbidden(why: impl Into<String>) -> Self {
-        Self { status: StatusCode::FORBIDDEN, text: why.into() }
+        Self::new(StatusCode::FORBIDDEN, why)
     }
 
     /// Something else changed the object meanwhile.
     pub fn precondition(want: &str, have: &str) -> Self {
-        Self {
-            status: StatusCode::PRECONDITION_FAILED,
-            text: format!("Precondition Failed: ETag doesn't match: {want} vs {have}; read the object again"),
-        }
+        let text = format!("Precondition Failed: ETag doesn't match: {want} vs {have}; read the object again");
+        Self::new(StatusCode::PRECONDITION_FAILED, text)
     }
 
     /// The body is larger than this route takes.
     pub fn too_large(limit: usize) -> Self {
-        Self {
-            status: StatusCode::PAYLOAD_TOO_LARGE,
-            text: format!("Request Entity Too Large: the body may have {limit} bytes"),
-        }
+        let text = format!("Request Entity Too Large: the body may have {limit} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, text)
     }
 
     /// The body did not arrive in time.
     pub fn timeout() -> Self {
-        Self { status: StatusCode::REQUEST_TIMEOUT, text: "Request Timeout: the body did not arrive in time".into() }
+        Self::new(StatusCode::REQUEST_TIMEOUT, "Request Timeout: the body did not arrive in time")
     }
 
     /// A capability that this version does not have.
     pub fn not_offered(what: &str) -> Self {
-        Self { status: StatusCode::NOT_IMPLEMENTED, text: format!("Not Implemented: {what}") }
+        Self::new(StatusCode::NOT_IMPLEMENTED, format!("Not Implemented: {what}"))
     }
 }
 
@@ -62,6 +72,7 @@ impl From<Error> for ApiError {
         let status = match &e {
             Error::Invalid(_) | Error::Constraint(_) | Error::NotPermitted(_) => StatusCode::BAD_REQUEST,
             Error::NotFound(_) => StatusCode::NOT_FOUND,
+            Error::Refused(..) => StatusCode::CONFLICT,
             Error::NotAuthorized(_) => StatusCode::FORBIDDEN,
             Error::Stale(_) => StatusCode::PRECONDITION_FAILED,
             Error::Machine(_) | Error::Retryable(_) | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -69,13 +80,24 @@ impl From<Error> for ApiError {
         if status.is_server_error() {
             tracing::error!(error = %e, "request failed");
         }
-        Self { status, text: e.to_string() }
+        let detail = match &e {
+            Error::Refused(refusal, obstacles) => Some(json!({
+                "reason": refusal.number(),
+                "from": refusal.from,
+                "to": refusal.to,
+                "rule": refusal.text(),
+                "way_out": refusal.way_out(),
+                "obstacles": obstacles,
+            })),
+            _ => None,
+        };
+        Self { status, text: e.to_string(), detail }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = Envelope::error(self.status.as_u16(), self.text);
+        let body = Envelope::error(self.status.as_u16(), self.text).with(self.detail);
         let json = serde_json::to_string(&body).unwrap_or_default();
         // As the reference writes errors: safe to paste into HTML.
         let mut escaped = String::with_capacity(json.len() + 16);

@@ -1,6 +1,9 @@
 -- What people know of a machine, and how long it has been what it is.
 ALTER TABLE machines ADD COLUMN since BIGINT NOT NULL DEFAULT 0;
 UPDATE machines SET since = created_at;
+-- Those that were away for a reset had no note of it.
+UPDATE machines SET operation = '{"kind":"clean","method":"os_reset","phase":"running","claim":null}'
+    WHERE lifecycle = 'cleaning' AND operation IS NULL;
 ALTER TABLE machines ADD COLUMN allocated_at BIGINT;
 ALTER TABLE machines ADD COLUMN asset {text} NOT NULL DEFAULT '{}';
 ALTER TABLE machines ADD COLUMN bmc {text} NOT NULL DEFAULT '{}';

@@ -5,6 +5,7 @@
 //! table [`lifecycle::EDGES`]. A test explores every state that can be reached and checks the invariants.
 
 pub mod allocatable;
+pub mod asset;
 pub mod axes;
 pub mod birth;
 pub mod command;

@@ -169,17 +169,27 @@ impl Move {
         }
     }
 
-    /// What would become of the machine at once, or why not.
+    /// What would become of the machine, or why not. Of work, as far as it is known before.
     ///
     /// # Errors
     /// The refusal; a move to where it is already is one, too.
     pub fn plan(self, machine: &Machine, terms: &Terms) -> Result<Change, Refusal> {
-        let command = self.command(machine, terms);
-        // Work that wipes the machine begins by reaching it; through the BMC nothing can be done yet.
-        let change = transition(machine, &command)?;
+        let mut change = transition(machine, &self.command(machine, terms))?;
         let already = change.machine == *machine && change.records.is_empty();
         if already && !matches!(self, Self::Waive) {
             return Err(Refusal::guard(machine.lifecycle, None, Guard::Already));
+        }
+        // What begins with a lock or a look ends with what it is for.
+        let end = match self {
+            Self::Allocate => Some(Command::Commit),
+            Self::ReRegister => Some(Command::Done { erased: false }),
+            _ => None,
+        };
+        if let Some(end) = end
+            && let Ok(then) = transition(&change.machine, &end)
+        {
+            change.records.extend(then.records);
+            change.machine = then.machine;
         }
         Ok(change)
     }

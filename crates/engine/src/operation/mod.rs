@@ -3,6 +3,7 @@
 //! A claim is a lease of 30 s, renewed while a machine is being waited for. A process that dies keeps its rows until the
 //! lease runs out; the next driver goes on from what is recorded. Nothing is decided here: see `muster_domain::operation`.
 
+mod machine;
 mod observe;
 mod perform;
 mod plan;

@@ -6,6 +6,7 @@ use muster_domain::{
     operation::{
         Cause, Decision, Stored, UnreadableState,
         call::{CallAction, CallState, Outcome, Progress},
+        checkup::{Checkup, CheckupAction},
         configure::{Configure, Target},
         decode, encode,
         factory_reset::{FactoryReset, ResetAction, ResetOutcome, Seen},
@@ -41,6 +42,8 @@ pub(crate) enum Plan {
     Provider(PushProvider),
     /// Updates from their source.
     Refresh(Refresh),
+    /// A look at a machine before something is decided about it.
+    Checkup(Checkup),
 }
 
 /// One request to a machine.
@@ -77,6 +80,8 @@ pub(crate) enum Act {
     Provider,
     /// A step of a refresh.
     Refresh(RefreshAction),
+    /// A step of a checkup.
+    Checkup(CheckupAction),
 }
 
 /// What a decision is made from.
@@ -107,6 +112,7 @@ impl Plan {
             Update::KIND => Self::Update(decode(text)?),
             Configure::KIND => Self::Configure(decode(text)?),
             FactoryReset::KIND => Self::Reset(decode(text)?),
+            Checkup::KIND => Self::Checkup(decode(text)?),
             Register::KIND => Self::Register(decode(text)?),
             PushProvider::KIND => Self::Provider(decode(text)?),
             Refresh::KIND => Self::Refresh(decode(text)?),
@@ -126,6 +132,7 @@ impl Plan {
             Self::Register(p) => encode(p),
             Self::Provider(p) => encode(p),
             Self::Refresh(p) => encode(p),
+            Self::Checkup(p) => encode(p),
         }
     }
 
@@ -141,6 +148,7 @@ impl Plan {
             Self::Register(_) => Register::STEPS,
             Self::Provider(_) => PushProvider::STEPS,
             Self::Refresh(_) => Refresh::STEPS,
+            Self::Checkup(_) => Checkup::STEPS,
         }
     }
 
@@ -156,6 +164,7 @@ impl Plan {
             Self::Register(p) => p.step(),
             Self::Provider(p) => p.step(),
             Self::Refresh(p) => p.step(),
+            Self::Checkup(p) => p.step(),
         }
     }
 
@@ -166,6 +175,7 @@ impl Plan {
             Self::Register(p) => p.deadline,
             Self::Provider(p) => p.deadline,
             Self::Refresh(p) => p.deadline,
+            Self::Checkup(p) => p.deadline,
             other => other.call().map_or(Timestamp::MAX, |call| call.deadline),
         }
     }
@@ -179,7 +189,7 @@ impl Plan {
             Self::Update(p) if p.push.progress == Progress::Accepted => Some(&p.check),
             Self::Update(p) => Some(&p.push),
             Self::Configure(p) => Some(&p.call),
-            Self::Reset(_) | Self::Register(_) | Self::Provider(_) | Self::Refresh(_) => None,
+            Self::Reset(_) | Self::Register(_) | Self::Provider(_) | Self::Refresh(_) | Self::Checkup(_) => None,
         }
     }
 
@@ -190,37 +200,33 @@ impl Plan {
 
     /// What is next. It is never asked while a call is under way: whoever calls waits for the answer first.
     pub fn next(&self, observed: &Observed, now: Timestamp) -> Decision<Act> {
-        match self {
-            Self::Reset(plan) => return plan.next(observed.seen, false, now).map(Act::Reset),
-            Self::Refresh(plan) => return plan.next(observed.refresh.as_ref(), now).map(Act::Refresh),
-            _ => {}
-        }
-        let Some(server) = &observed.server else {
-            return Decision::Failed(Cause::new(self.step(), "the server's record is gone"));
-        };
         let act = |action: CallAction, call: Call| match action {
             CallAction::Mark => Act::Mark,
             CallAction::Call => Act::Call(call),
             CallAction::Undo => Act::Undo,
         };
-        match self {
-            Self::Reboot(p) => p.next(server, observed.seen, false, now).map(|a| act(a, Call::Reboot)),
-            Self::Poweroff(p) => p.next(observed.presence, false, now).map(|a| act(a, Call::Poweroff)),
-            Self::Maintenance(p) => {
+        match (self, &observed.server) {
+            (Self::Reset(p), _) => p.next(observed.seen, false, now).map(Act::Reset),
+            (Self::Refresh(p), _) => p.next(observed.refresh.as_ref(), now).map(Act::Refresh),
+            (Self::Checkup(p), _) => p.next(now).map(Act::Checkup),
+            (_, None) => Decision::Failed(Cause::new(self.step(), "the server's record is gone")),
+            (Self::Reboot(p), Some(server)) => p.next(server, observed.seen, false, now).map(|a| act(a, Call::Reboot)),
+            (Self::Poweroff(p), Some(_)) => p.next(observed.presence, false, now).map(|a| act(a, Call::Poweroff)),
+            (Self::Maintenance(p), Some(server)) => {
                 p.next(server, &observed.incus, false, now).map(|a| act(a, Call::Member(p.direction)))
             }
-            Self::Update(p) => p.next(server, &observed.installed, false, now).map(|a| match a {
+            (Self::Update(p), Some(server)) => p.next(server, &observed.installed, false, now).map(|a| match a {
                 UpdateAction::Push(a) => act(a, Call::Channel),
                 UpdateAction::Check(a) => act(a, Call::CheckUpdate),
             }),
-            Self::Configure(p) => p.next(server, false, false, now).map(|a| match p.target {
+            (Self::Configure(p), Some(server)) => p.next(server, false, false, now).map(|a| match p.target {
                 Target::Update => act(a, Call::Channel),
                 target => act(a, Call::Document(target)),
             }),
-            Self::Reset(p) => p.next(observed.seen, false, now).map(Act::Reset),
-            Self::Register(p) => p.next(server, false, now).map(|()| Act::Poll),
-            Self::Provider(p) => p.next(server.status == ServerStatus::Ready, false, now).map(|()| Act::Provider),
-            Self::Refresh(p) => p.next(observed.refresh.as_ref(), now).map(Act::Refresh),
+            (Self::Register(p), Some(server)) => p.next(server, false, now).map(|()| Act::Poll),
+            (Self::Provider(p), Some(server)) => {
+                p.next(server.status == ServerStatus::Ready, false, now).map(|()| Act::Provider)
+            }
         }
     }
 
@@ -233,7 +239,7 @@ impl Plan {
             Self::Update(p) if p.push.progress == Progress::Accepted => p.check.advance(outcome),
             Self::Update(p) => p.push.advance(outcome),
             Self::Configure(p) => p.call.advance(outcome),
-            Self::Reset(_) | Self::Register(_) | Self::Provider(_) | Self::Refresh(_) => {}
+            Self::Reset(_) | Self::Register(_) | Self::Provider(_) | Self::Refresh(_) | Self::Checkup(_) => {}
         }
     }
 
@@ -255,6 +261,20 @@ impl Plan {
     pub fn advance_refresh(&mut self, outcome: RefreshOutcome, now: Timestamp) {
         if let Self::Refresh(plan) = self {
             plan.advance(outcome, now);
+        }
+    }
+
+    /// Takes note of a look at the machine.
+    pub fn advance_look(&mut self, outcome: Result<(), String>, now: Timestamp) {
+        if let Self::Checkup(plan) = self {
+            plan.looked(outcome, now);
+        }
+    }
+
+    /// Takes note of what was written after it.
+    pub fn advance_commit(&mut self, outcome: Result<(), String>) {
+        if let Self::Checkup(plan) = self {
+            plan.committed(outcome);
         }
     }
 

@@ -4,7 +4,10 @@ use super::plan::Plan;
 use crate::Error;
 use jiff::Timestamp;
 use muster_api::{provisioning::status::Maintenance, time::Time};
-use muster_domain::server::{enrolment::Enrolment, version::UpdateGoal};
+use muster_domain::{
+    machine::axes::Claim,
+    server::{enrolment::Enrolment, version::UpdateGoal},
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -42,6 +45,20 @@ pub enum Wish {
         /// A seed of that token.
         seed: Option<String>,
     },
+    /// Give it back: it is reset and comes back clean.
+    Release {
+        /// Nothing is done for so many seconds.
+        grace_seconds: u32,
+    },
+    /// Reset it, to be fit for the next owner.
+    Clean {
+        /// Nothing is done for so many seconds.
+        grace_seconds: u32,
+    },
+    /// Have somebody take it.
+    Allocate(Claim),
+    /// Find out again what it is.
+    ReRegister,
     /// Read the update source and do what follows from it.
     RefreshUpdates {
         /// Accept an index that is older than the last one.
@@ -64,6 +81,10 @@ impl Wish {
             Self::Register => "register",
             Self::Provider => "configure-provider",
             Self::FactoryReset { .. } => "factory-reset",
+            Self::Release { .. } => "release",
+            Self::Clean { .. } => "clean",
+            Self::Allocate(_) => "allocate",
+            Self::ReRegister => "re-register",
             Self::RefreshUpdates { .. } => "refresh-updates",
         }
     }

@@ -3,14 +3,18 @@
 use super::{Params, Wish, perform, work::Held};
 use crate::{
     Engine, Error,
+    machine::{self, By},
     services::{audit, server::tracking, token, token_seed},
 };
 use muster_api::provisioning::status::ServerType;
-use muster_domain::operation::factory_reset::{ResetAction, ResetOutcome};
+use muster_domain::{
+    machine::Command,
+    operation::factory_reset::{ResetAction, ResetOutcome},
+};
 use muster_store::{
-    StoreError, Tx,
+    StoreError,
     tables::{
-        machines, operations,
+        operations,
         servers::{self, Server as ServerRow},
         tokens,
     },
@@ -62,8 +66,11 @@ async fn ping(engine: &Engine, row: Option<&ServerRow>) -> Result<(), String> {
 
 async fn wipe(engine: &Engine, params: &Params, row: Option<&ServerRow>, token: Uuid) -> Result<(), String> {
     let row = row.ok_or("the server's record is gone")?;
-    let Wish::FactoryReset { seed, .. } = &params.wish else { return Err("no factory reset was asked for".into()) };
-    let seeds = seeds(engine, row, token, seed.as_deref()).await.map_err(|e| e.to_string())?;
+    let seed = match &params.wish {
+        Wish::FactoryReset { seed, .. } => seed.as_deref(),
+        _ => None,
+    };
+    let seeds = seeds(engine, row, token, seed).await.map_err(|e| e.to_string())?;
     let body = json!({"allow_tpm_reset_failure": false, "wipe_existing_seeds": false, "seeds": seeds});
     let machine = perform::machine(engine, row)?;
     machine.factory_reset(&body).await.map_err(|e| {
@@ -106,7 +113,10 @@ async fn create_token(engine: &Engine, held: &mut Held) -> Result<(), StoreError
         uses_remaining: 1,
         expire_at: until.0.to_string(),
         expire_at_us: until.micros(),
-        description: format!("Factory reset of server {:?}", held.operation.target),
+        description: match held.params.wish {
+            Wish::FactoryReset { .. } => format!("Factory reset of server {:?}", held.operation.target),
+            _ => format!("Return of machine {} after {}", held.operation.target, held.params.wish.kind()),
+        },
         channel: engine.settings().updates.server_default_channel.clone(),
         auto_remove: true,
         generation: 1,
@@ -129,53 +139,24 @@ async fn drop_enrolment(engine: &Engine, held: &mut Held) -> Result<(), StoreErr
     let now = engine.clock().micros();
     held.plan.advance_reset(ResetOutcome::Dropped);
     let saved = held.row(engine, "waiting", "the machine is wiping itself");
-    let (server, machine) = (held.params.server.clone(), held.operation.machine_id.clone());
+    let (server, kind) = (held.params.server.clone(), held.params.wish.kind());
     let generation = engine.store().write(move |tx| {
         if let Some(row) = servers::get_by_id(tx, &server)? {
-            servers::delete(tx, &row.id)?;
+            let by = By { actor: &saved.actor, reason: kind, operation: Some(&saved.id), now };
+            match machine::command(tx, &row, &Command::OsReset, by)? {
+                Ok(_) => {}
+                Err(refusal) => {
+                    tracing::error!(server = %row.name, %refusal, "a machine that was reset is still in use");
+                    servers::delete(tx, &row.id)?;
+                }
+            }
             let mut entry = audit::by(now, &saved.actor, "server.factory-reset", "server", &row.name);
             entry.operation_id = Some(saved.id.clone());
             audit::append(tx, &entry)?;
-        }
-        if let Some(machine) = &machine {
-            for (from, to) in [("available", "unavailable"), ("unavailable", "cleaning"), ("used", "cleaning")] {
-                step(tx, machine, from, to, &saved, now)?;
-            }
         }
         operations::save(tx, &saved)
     });
     held.operation.generation = generation.await?;
     engine.forget_machine(&held.params.server);
     Ok(())
-}
-
-/// It is back: cleaning ends, in the transaction that ends the operation.
-pub(super) fn returned(tx: &mut Tx<'_>, operation: &operations::Operation, now: i64) -> Result<(), StoreError> {
-    match &operation.machine_id {
-        Some(machine) => step(tx, machine, "cleaning", "available", operation, now),
-        None => Ok(()),
-    }
-}
-
-/// One edge of the lifecycle, if the machine is where it begins.
-fn step(
-    tx: &mut Tx<'_>,
-    machine: &str,
-    from: &str,
-    to: &str,
-    by: &operations::Operation,
-    now: i64,
-) -> Result<(), StoreError> {
-    let Some(mut row) = machines::get(tx, machine)? else { return Ok(()) };
-    if row.lifecycle != from {
-        return Ok(());
-    }
-    to.clone_into(&mut row.lifecycle);
-    machines::update(tx, &row)?;
-    let mut entry = audit::by(now, &by.actor, "machine.transition", "machine", machine);
-    entry.from_state = Some(from.to_owned());
-    entry.to_state = Some(to.to_owned());
-    entry.reason = Some("factory reset".to_owned());
-    entry.operation_id = Some(by.id.clone());
-    audit::append(tx, &entry)
 }

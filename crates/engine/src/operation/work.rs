@@ -1,7 +1,7 @@
 //! One claimed operation: look, decide, do one thing, record it; until it has to wait or is over.
 
 use super::{
-    Ending, Params, Plan, State, observe,
+    Ending, Params, Plan, State, machine, observe,
     perform::{self, Given},
     plan::{Act, Call},
     provider, record, refresh, reset,
@@ -115,6 +115,7 @@ impl Held {
                 Decision::Do(Act::Mark) => self.plan.advance(Outcome::Marked),
                 Decision::Do(Act::Undo) => self.undo(engine).await?,
                 Decision::Do(Act::Refresh(action)) => refresh::act(engine, self, action).await?,
+                Decision::Do(Act::Checkup(action)) => machine::act(engine, self, row.as_ref(), action).await?,
                 Decision::Do(Act::Reset(action)) => reset::act(engine, self, row.as_ref(), action).await?,
                 Decision::Do(Act::Poll) => {
                     let poll = poll::poll(engine, &self.params.server, true, PollOrigin::Background);
@@ -259,12 +260,10 @@ impl Held {
         self.operation.error = cause.map(|c| c.text);
         self.operation.finished_at = Some(self.operation.updated_at);
         let saved = self.operation.clone();
-        let returned = ending == Ending::Succeeded && matches!(self.plan, Plan::Reset(_));
+        let (params, plan) = (self.params.clone(), self.plan.clone());
         let refreshed = matches!(self.plan, Plan::Refresh(_));
         let generation = engine.store().write(move |tx| {
-            if returned {
-                reset::returned(tx, &saved, saved.updated_at)?;
-            }
+            machine::ended(tx, &saved, &params, &plan, ending)?;
             if refreshed {
                 refresh::ended(tx, saved.error.as_deref(), saved.updated_at)?;
             }
@@ -297,7 +296,12 @@ impl Held {
         self.operation.finished_at = Some(self.operation.updated_at);
         let saved = self.operation.clone();
         if begun || self.state.mark.is_none() {
-            self.operation.generation = engine.store().write(move |tx| operations::save(tx, &saved)).await?;
+            let (params, plan) = (self.params.clone(), self.plan.clone());
+            let done = engine.store().write(move |tx| {
+                machine::ended(tx, &saved, &params, &plan, Ending::Cancelled)?;
+                operations::save(tx, &saved)
+            });
+            self.operation.generation = done.await?;
         } else {
             self.operation.generation = self.unmark(engine, saved).await?;
         }

@@ -13,7 +13,8 @@ pub(crate) use muster_domain::server::hidden;
 pub use scheduler::run;
 
 use crate::{
-    ChannelIndexes, Engine, Error, machine,
+    ChannelIndexes, Engine, Error,
+    machine::{self, By},
     services::{
         audit,
         server::{self, tracking},
@@ -226,7 +227,7 @@ async fn apply(
             let command = Command::FirstPoll { open: pooled, accepts_data: false };
             // A refusal leaves the machine where it is; the enrolment is ready all the same (`lifecycle.md` 5.8, 26).
             if let Err(refusal) =
-                machine::command(tx, &asked, &command, "system", "first poll succeeded", now.micros())?
+                machine::command(tx, &asked, &command, By::new("system", "first poll succeeded", now.micros()))?
             {
                 tracing::warn!(server = %row.name, %refusal, "the machine's lifecycle did not follow its first poll");
             }

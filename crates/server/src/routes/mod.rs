@@ -5,6 +5,7 @@ mod channels;
 mod collections;
 mod events;
 mod internal;
+mod machine_filter;
 mod machines;
 mod operations;
 mod os_proxy;
@@ -145,7 +146,14 @@ pub fn build(app: App) -> (Router, utoipa::openapi::OpenApi, Vec<Permission>) {
         .add(EDIT, routes!(operations::retry));
     let routes = routes
         .add(VIEW, routes!(machines::list))
+        .add(CREATE, routes!(machines::create))
         .add(VIEW, routes!(machines::get))
+        .add(EDIT, routes!(machines::update))
+        .add(EDIT, routes!(machines::set_state))
+        .add(VIEW, routes!(machines::notes))
+        .add(EDIT, routes!(machines::add_note))
+        .add(VIEW, routes!(machines::history))
+        .add(EDIT, routes!(machines::make))
         .add(VIEW, routes!(events::stream))
         .add(EDIT, routes!(internal::dump))
         .add(EDIT, routes!(internal::query));

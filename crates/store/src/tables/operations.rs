@@ -143,6 +143,12 @@ pub fn set_documents(tx: &mut Tx, id: &str, documents: Option<&Secret>) -> Resul
     found(tx.execute("UPDATE operations SET documents = $2 WHERE id = $1", params![id, sealed])?)
 }
 
+/// Forgets the documents of all operations on a machine.
+pub fn forget_documents(tx: &mut Tx, machine: &str) -> Result<()> {
+    let sql = "UPDATE operations SET documents = NULL WHERE machine_id = $1 AND documents IS NOT NULL";
+    tx.execute(sql, params![machine]).map(drop)
+}
+
 /// Which operations to list, and in which order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {

@@ -1,12 +1,13 @@
 //! The start of an operation on a server: whether it may begin, the mark on the server, the row; one transaction.
 
-use super::{SERVER, entry, plan_of};
+use super::{MACHINE, SERVER, entry, plan_of};
 use crate::{
     Actor, ChannelIndexes, Engine, Error,
+    machine::By,
     operation::{Documents, Ending, Mark, Params, Plan, State, Wish, passive, replace, steps, stored},
-    services::{audit, server::tracking},
+    services::{audit, machine, server::tracking},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use muster_api::{
     provisioning::{
         server::MASK,
@@ -18,6 +19,7 @@ use muster_domain::{
     operation::{
         Decision,
         call::Outcome,
+        checkup::Checkup,
         configure::{Configure, Target},
         factory_reset::FactoryReset,
         maintenance::{Direction, MemberMaintenance},
@@ -79,6 +81,35 @@ pub async fn start(engine: &Engine, actor: &Actor, server: &str, request: Reques
         Ok(Ok(()))
     });
     done.await.map_err(|e| crate::services::server::named(e, server))?.map(|()| started)
+}
+
+/// Starts work on the machine behind a server, with what has to be written for it. Answers its id.
+pub(crate) fn start_on_machine(
+    tx: &mut Tx<'_>,
+    row: &ServerRow,
+    wish: Wish,
+    force: bool,
+    channels: &ChannelIndexes,
+    actor: &Actor,
+    now: i64,
+) -> Result<Result<String, Error>, StoreError> {
+    let (id, now) = (Uuid::now_v7().to_string(), Time::from_micros(now));
+    let request = Request { wish: wish.clone(), force, document: None };
+    let begun = match mark(tx, row, &id, &request, channels, now.0)? {
+        Ok(begun) => begun,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let by = By { actor: &actor.0, reason: wish.kind(), operation: Some(&id), now: now.micros() };
+    if let Err(refused) = machine::prepare(tx, &row.machine_id, &wish, force, channels, by)? {
+        return Ok(Err(refused));
+    }
+    let params = Params { wish, server: row.id.clone(), force };
+    let mut operation = operation(&id, &params, &row.machine_id, &row.machine_id, &actor.0, now)?;
+    operation.target_kind = MACHINE.into();
+    fill(&mut operation, &begun, now)?;
+    operations::insert(tx, &operation)?;
+    audit::append(tx, &entry(&operation, "start", actor, now))?;
+    Ok(Ok(id))
 }
 
 /// The work that a registration leaves: its first poll. Answers its id.
@@ -265,7 +296,14 @@ pub(super) fn mark(
             return Ok(Err(Error::Internal("a refresh of the updates is about no server".into())));
         }
         _ if before.status == ServerStatus::Unregistered => Err(ActionRefused::Unregistered),
-        Wish::Register | Wish::Provider | Wish::Channel(_) | Wish::FactoryReset { .. } => Ok(before.clone()),
+        Wish::Register
+        | Wish::Provider
+        | Wish::Channel(_)
+        | Wish::FactoryReset { .. }
+        | Wish::Release { .. }
+        | Wish::Clean { .. }
+        | Wish::Allocate(_)
+        | Wish::ReRegister => Ok(before.clone()),
     };
     let after = match after {
         Ok(after) => after,
@@ -282,6 +320,10 @@ pub(super) fn mark(
         Wish::Storage => Plan::Configure(Configure::new(Target::Storage, now)),
         Wish::Channel(_) => Plan::Configure(Configure::new(Target::Update, now)),
         Wish::FactoryReset { token, .. } => Plan::Reset(FactoryReset::new(*token, now)),
+        Wish::Release { grace_seconds } | Wish::Clean { grace_seconds } => {
+            Plan::Reset(FactoryReset::after(SignedDuration::from_secs((*grace_seconds).into()), now))
+        }
+        Wish::Allocate(_) | Wish::ReRegister => Plan::Checkup(Checkup::new(now)),
         Wish::Register => Plan::Register(Register::new(now)),
         Wish::Provider => Plan::Provider(PushProvider::new(now)),
         Wish::RefreshUpdates { accept_older } => Plan::Refresh(Refresh::new(*accept_older, now)),
@@ -331,11 +373,14 @@ fn in_the_way(
         let done = matches!(plan.next(&passive(Some(row)), now), Decision::Done);
         let rebooting = !plan.is_answered() || server.is(ServerStatus::Offline, StatusDetail::Rebooting);
         match (&plan, &request.wish) {
-            (Plan::Reset(_), _) => {
+            (Plan::Reset(_) | Plan::Checkup(_), _) => {
                 let about: Option<Params> = serde_json::from_str(&operation.params).ok();
-                if about.is_some_and(|p| p.server == row.id) {
-                    let text = "server operation in flight: a factory reset has not ended".to_owned();
-                    return Ok(Some(Error::Retryable(text)));
+                if let Some(params) = about.filter(|p| p.server == row.id) {
+                    let what = match params.wish {
+                        Wish::FactoryReset { .. } => "a factory reset".to_owned(),
+                        wish => format!("{} {}", wish.kind(), operation.id),
+                    };
+                    return Ok(Some(Error::Retryable(format!("server operation in flight: {what} has not ended"))));
                 }
             }
             (Plan::Reboot(_), Wish::Reboot) if !done && rebooting => {

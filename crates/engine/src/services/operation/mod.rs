@@ -4,13 +4,14 @@ mod begin;
 mod refresh;
 
 pub use begin::{Request, start};
-pub(crate) use begin::{configure_provider, register};
+pub(crate) use begin::{configure_provider, register, start_on_machine};
 pub use refresh::refresh_updates;
 
 use crate::{
     Actor, Engine, Error,
+    machine::By,
     operation::{Documents, Params, Plan, State, StepView, Wish, unreadable},
-    services::audit,
+    services::{audit, machine},
 };
 use begin::{fill, mark};
 use muster_api::time::Time;
@@ -28,6 +29,8 @@ pub use operations::Filter;
 
 /// The kind of object that most operations are about.
 const SERVER: &str = "server";
+/// The kind of object that work on a machine itself is about.
+const MACHINE: &str = "machine";
 /// A change that ticks elsewhere is seen then at the latest.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -160,7 +163,16 @@ pub async fn retry(engine: &Engine, actor: &Actor, id: &str) -> Result<View, Err
     let done = engine.store().write(move |tx| {
         let begun = match (&params.wish, servers::get_by_id(tx, &params.server)?) {
             (Wish::RefreshUpdates { .. }, _) => refresh::again(tx, &found, &params.wish, now)?,
-            (_, Some(row)) => mark(tx, &row, &found.id, &request, &channels, now.0)?,
+            (wish, Some(row)) => {
+                let begun = mark(tx, &row, &found.id, &request, &channels, now.0)?;
+                let by = By { actor: &actor.0, reason: wish.kind(), operation: Some(&found.id), now: now.micros() };
+                match begun {
+                    Err(refused) => Err(refused),
+                    Ok(begun) => {
+                        machine::prepare(tx, &row.machine_id, wish, params.force, &channels, by)?.map(|()| begun)
+                    }
+                }
+            }
             (_, None) => Err(Error::NotFound("the server that the operation was about is gone".into())),
         };
         let begun = match begun {

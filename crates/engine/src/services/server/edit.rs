@@ -1,18 +1,22 @@
 //! Changes that people make to a server's record (`servers.md` 3.4-3.7).
 
 use super::{check, named, tracking, view};
-use crate::{Actor, Engine, Error, machine, services::audit};
+use crate::{
+    Actor, Engine, Error,
+    machine::{self, By, New},
+    services::audit,
+};
 use muster_api::provisioning::{
     server::{BmcConfig, MASK, ServerPost, ServerPut},
     status::{ServerStatus, ServerType, StatusDetail},
 };
-use muster_domain::{machine::Command, server::enrolment::Enrolment};
+use muster_domain::{
+    machine::{Command, birth::Birth},
+    server::enrolment::Enrolment,
+};
 use muster_store::{
     Secret, StoreError,
-    tables::{
-        operations,
-        servers::{self, Server as ServerRow},
-    },
+    tables::servers::{self, Server as ServerRow},
 };
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -35,7 +39,14 @@ pub async fn pre_register(engine: &Engine, actor: &Actor, post: ServerPost) -> R
     engine
         .store()
         .write(move |tx| {
-            machine::pre_register(tx, &machine_id, false, &actor.0, now.micros())?;
+            let by = By::new(&actor.0, "pre-registered", now.micros());
+            machine::create(
+                tx,
+                &machine_id,
+                New::default(),
+                &Birth::PreRegistered { bmc: false, predecessor: None },
+                by,
+            )?;
             let mut row = ServerRow {
                 id: server_id.clone(),
                 machine_id: machine_id.clone(),
@@ -150,11 +161,11 @@ pub async fn delete(engine: &Engine, actor: &Actor, name: &str) -> Result<(), Er
     let (wanted, actor) = (name.to_owned(), actor.clone());
     let gone = engine.store().write(move |tx| {
         let row = servers::get_by_name(tx, &wanted)?.ok_or(StoreError::NotFound)?;
-        if let Err(refusal) = machine::command(tx, &row, &Command::DeleteServer, &actor.0, "server deleted", now)? {
+        if let Err(refusal) =
+            machine::command(tx, &row, &Command::DeleteServer, By::new(&actor.0, "server deleted", now))?
+        {
             return Ok(Err(refusal));
         }
-        servers::delete(tx, &row.id)?;
-        operations::wake(tx, &row.machine_id)?;
         audit::append(tx, &audit::entry(now, &actor, "server.delete", "server", &wanted))?;
         Ok(Ok(row.id))
     });

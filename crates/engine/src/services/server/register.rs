@@ -4,7 +4,7 @@
 use super::{check, tracking, view};
 use crate::{
     Engine, Error,
-    machine::{self, Registered},
+    machine::{self, By, Registered},
     services::{audit, operation},
 };
 use jiff::Timestamp;
@@ -221,7 +221,9 @@ impl Newcomer {
         machine_key: Option<&str>,
     ) -> Result<Registered, StoreError> {
         let identity = machine::identity(system_uuid, machine_key);
-        machine::register(tx, &identity, server, same, &self.machine_id, &self.actor(), self.now.micros())
+        let actor = self.actor();
+        let by = By::new(&actor, "registered with a token", self.now.micros());
+        machine::register(tx, &identity, server, same, &self.machine_id, by)
     }
 
     fn pending(&self) -> Enrolment {
