@@ -1,9 +1,10 @@
 //! Filter expressions on machines: compiled once a request, run on each machine as it is listed.
 
 use crate::error::ApiError;
-use muster_api::machine::Machine;
+use muster_api::{machine::Machine, time::Time};
 use muster_engine::Error;
 use muster_expr::{Program, Schema, StructType, Type};
+use serde_json::{Value, json};
 
 /// A compiled filter.
 pub struct MachineFilter(Program);
@@ -29,15 +30,33 @@ impl MachineFilter {
     /// 400 when the expression fails on it.
     pub fn matches(&self, machine: &Machine, now: jiff::Timestamp) -> Result<bool, ApiError> {
         let mut row = serde_json::to_value(machine).map_err(|e| Error::Internal(e.to_string()))?;
-        // What an asset leaves out when it is empty is there to be asked for.
-        for key in ["site", "rack", "inventory_number"] {
-            row["asset"][key] = row["asset"].get(key).cloned().unwrap_or_else(|| "".into());
+        // What is not there can be asked for all the same: it is empty.
+        for (key, empty) in empty() {
+            if let (Some(there), Value::Object(empty)) = (row.get_mut(key), empty) {
+                if there.is_null() {
+                    *there = Value::Object(empty);
+                } else if let Value::Object(there) = there {
+                    for (name, value) in empty {
+                        there.entry(name).or_insert(value);
+                    }
+                }
+            }
         }
-        row["asset"]["tags"] = row["asset"].get("tags").cloned().unwrap_or_else(|| serde_json::json!([]));
-        row["asset"]["properties"] = row["asset"].get("properties").cloned().unwrap_or_else(|| serde_json::json!({}));
         let failed = |e| Error::Invalid(format!("Failed to execute filter expression: {e}")).into();
         self.0.matches(&row, now).map_err(failed)
     }
+}
+
+fn empty() -> [(&'static str, Value); 4] {
+    [
+        ("operation", json!({"kind": "", "method": "", "phase": ""})),
+        (
+            "allocation",
+            json!({"kind": "", "owner": "", "reference": "", "subscription": "", "since": Time::from_micros(0)}),
+        ),
+        ("reservation", json!({"subscription": "", "holder": ""})),
+        ("asset", json!({"site": "", "rack": "", "inventory_number": "", "tags": [], "properties": {}})),
+    ]
 }
 
 fn record(name: &'static str, fields: &[(&'static str, Type)]) -> Type {
@@ -72,10 +91,10 @@ fn schema() -> Schema {
         .field("id", Type::Str)
         .field("lifecycle", Type::Str)
         .field("since", Type::Time)
-        .field("operation", texts("MachineOperation", &["kind", "method", "phase"]).optional())
+        .field("operation", texts("MachineOperation", &["kind", "method", "phase"]))
         .field("media", Type::Str)
-        .field("allocation", allocation.optional())
-        .field("reservation", texts("Reservation", &["subscription", "holder"]).optional())
+        .field("allocation", allocation)
+        .field("reservation", texts("Reservation", &["subscription", "holder"]))
         .field("server_type", Type::Str)
         .field("type_match", Type::Str)
         .field("flags", record("Flags", &flags))

@@ -10,6 +10,7 @@ mod fleet;
 mod hostile;
 mod images;
 mod lists;
+mod machines;
 mod permissions;
 mod refresh;
 mod resumed;

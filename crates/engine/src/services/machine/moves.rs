@@ -258,10 +258,6 @@ pub(crate) fn prepare(
     channels: &ChannelIndexes,
     by: By<'_>,
 ) -> Result<Result<(), Error>, StoreError> {
-    let Some((row, server, mut known)) = machine::read(tx, id)? else { return Ok(Err(missing(id))) };
-    if let (Some(enrolment), Some(server)) = (&mut known.enrolment, &server) {
-        enrolment.update_due = is_due(server, channels);
-    }
     let nobody = Claim { owner: by.actor.to_owned(), kind: AllocationKind::Standalone, reference: String::new() };
     let (wanted, claim) = match wish {
         Wish::Release { .. } => (Move::Release, nobody),
@@ -270,6 +266,10 @@ pub(crate) fn prepare(
         Wish::ReRegister => (Move::ReRegister, nobody),
         _ => return Ok(Ok(())),
     };
+    let Some((row, server, mut known)) = machine::read(tx, id)? else { return Ok(Err(missing(id))) };
+    if let (Some(enrolment), Some(server)) = (&mut known.enrolment, &server) {
+        enrolment.update_due = is_due(server, channels);
+    }
     let terms = Terms { claim, force, unreachable: false };
     if let Err(refusal) = wanted.plan(&known, &terms) {
         return Ok(Err(refused(refusal, &known, &terms)));
