@@ -181,7 +181,8 @@ impl Engine {
         self.0.connections.counters()
     }
 
-    pub(crate) fn splitting(&self) -> &images::Splitting {
+    /// The preparing of images for seeds.
+    pub fn splitting(&self) -> &images::Splitting {
         &self.0.splitting
     }
 

@@ -5,8 +5,10 @@
 //! - `MUSTER_CRASH_AT`: N, from 1; without it nothing is counted
 //! - `MUSTER_CRASH_POINTS`: only points of these kinds count, for example `commit,write`; all without it
 //! - `MUSTER_CRASH_WHEN`: points count only from when this file exists
+//! - `MUSTER_CRASH_SEED_AT`: where the seed lies in images, in bytes, for images that are small; not a point, but of use only here
 
 use anyhow::{Context, Result};
+use muster_engine::{Engine, images::Layout};
 use rustix::process::{Signal, getpid, kill_process};
 use std::{
     path::PathBuf,
@@ -39,6 +41,16 @@ pub fn arm() -> Result<()> {
     muster_store::crash::at_points(pass);
     muster_clients::crash::at_points(pass);
     Ok(())
+}
+
+/// Small images, if the environment says so: 8 pieces of 4 KiB for the seed.
+///
+/// # Errors
+/// A number that cannot be read.
+pub fn with_small_images(engine: Engine) -> Result<Engine> {
+    let Ok(at) = std::env::var("MUSTER_CRASH_SEED_AT") else { return Ok(engine) };
+    let offset = at.parse().with_context(|| format!("MUSTER_CRASH_SEED_AT: {at:?} is no number of bytes"))?;
+    Ok(engine.with_image_layout(Layout { offset, piece: 4096, pieces: 8 }))
 }
 
 fn pass(name: &'static str) {

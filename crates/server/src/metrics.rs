@@ -94,6 +94,38 @@ impl Collector for Loading {
     }
 }
 
+/// Images that are prepared for seeds.
+struct Preparing(Engine);
+
+impl std::fmt::Debug for Preparing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Preparing")
+    }
+}
+
+impl Collector for Preparing {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let splitting = self.0.splitting();
+        for (name, help, value) in [
+            ("images_prepared", "Images prepared for seeds", splitting.done()),
+            ("images_prepare_failures", "Images that could not be prepared for seeds", splitting.failed()),
+        ] {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        let (done, size) = splitting.progress();
+        for (name, help, value) in [
+            ("images_unprepared", "Images that can be asked for and are not prepared yet", splitting.unprepared()),
+            ("image_preparing_read_bytes", "Bytes that are done of the image that is being prepared", done),
+            ("image_preparing_bytes", "Bytes of the image that is being prepared, 0 for none", size),
+        ] {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}
+
 /// The registry and its members. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -113,6 +145,7 @@ impl Metrics {
         registry.register("start_time_seconds", "When the daemon started", start);
         registry.register_collector(Box::new(MachineCalls(engine.machine_calls().clone())));
         registry.register_collector(Box::new(Updates(engine.clone())));
+        registry.register_collector(Box::new(Preparing(engine.clone())));
         registry.register_collector(Box::new(Loading(downloads.clone())));
         Self { registry: Arc::new(registry), requests, failures }
     }

@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
-use muster_engine::{Engine, clock::Clock, operation, poll, promotion, settings, updates::schedule, upkeep};
+use muster_engine::{Engine, clock::Clock, images, operation, poll, promotion, settings, updates::schedule, upkeep};
 use muster_store::{KeyRing, Store};
 use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,10 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
         if let Some(source) = updates_source {
             settings::begin_with_source(&store, &source).context("--updates-source")?;
         }
-        Ok(Engine::start(store, Clock::system(), var)?.with_lease(lease).with_poll_within(poll_within))
+        let engine = Engine::start(store, Clock::system(), var)?.with_lease(lease).with_poll_within(poll_within);
+        #[cfg(feature = "crash-points")]
+        let engine = crate::crash::with_small_images(engine)?;
+        Ok(engine)
     })
     .await??;
 
@@ -69,6 +72,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
     }
 
     let driver = tokio::spawn(operation::run(engine.clone(), shutdown.clone()));
+    let preparing = tokio::spawn(images::run(engine.clone(), shutdown.clone()));
     let keeping = tokio::spawn({
         let (engine, shutdown) = (engine.clone(), shutdown.clone());
         async move { engine.keep_step(shutdown).await }
@@ -119,6 +123,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
     listeners.drain().await;
     engine.stop().await;
     driver.await?;
+    preparing.await?;
     keeping.await?;
     for task in background.into_iter().flatten() {
         task.await?;

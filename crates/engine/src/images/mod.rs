@@ -3,14 +3,17 @@
 //! A stored image is taken apart once ([`split`]); a request's answer is put together of that and of the seed
 //! ([`splice`]), so that it has a length, an entity tag and ranges, and costs what a plain file costs.
 
+mod ahead;
 pub mod splice;
 pub mod split;
 
+pub use ahead::run;
 pub use muster_domain::image::Layout;
 
 use crate::updates::files::Part;
 use crate::{Engine, Error};
 use muster_api::provisioning::update::UpdateFile;
+use muster_store::crash;
 use sha2::{Digest, Sha256};
 use split::{Index, SplitError};
 use std::fs::File;
@@ -25,17 +28,52 @@ const PATIENCE: Duration = Duration::from_secs(900);
 /// Left free beside a split image, in bytes.
 const SPARE: u64 = 64 << 20;
 
+/// Time between two looks whether another daemon is done with an image.
+const PAUSE: Duration = Duration::from_millis(500);
+
 /// The splitting of images: one at a time, since each takes a whole processor.
 #[derive(Debug)]
-pub(crate) struct Splitting {
+pub struct Splitting {
     turn: Arc<Semaphore>,
     /// Bytes of the present one that are read, and its size.
     progress: Arc<(AtomicU64, AtomicU64)>,
+    done: AtomicU64,
+    failed: AtomicU64,
+    unprepared: AtomicU64,
 }
 
 impl Default for Splitting {
     fn default() -> Self {
-        Self { turn: Arc::new(Semaphore::new(1)), progress: Arc::default() }
+        let [done, failed, unprepared] = [const { AtomicU64::new(0) }; 3];
+        Self { turn: Arc::new(Semaphore::new(1)), progress: Arc::default(), done, failed, unprepared }
+    }
+}
+
+impl Splitting {
+    /// Images that were prepared since the start.
+    pub fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    /// Times that an image could not be prepared since the start.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Images that can be asked for and are not prepared yet.
+    pub fn unprepared(&self) -> u64 {
+        self.unprepared.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the image that is being prepared: those that are read, and all of them; both 0 when there is none.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.progress.0.load(Ordering::Relaxed), self.progress.1.load(Ordering::Relaxed))
+    }
+
+    /// Room that preparing an image needs, in bytes.
+    fn needed(image: &UpdateFile) -> u64 {
+        let size = u64::try_from(image.size).unwrap_or_default();
+        size.saturating_add(size / 4).saturating_add(SPARE)
     }
 }
 
@@ -52,63 +90,91 @@ pub(crate) struct Split {
 /// [`Error::Retryable`] when that takes too long; [`Error::Internal`] for a stored image that is damaged, or a full disk.
 pub(crate) async fn get(engine: &Engine, image: &UpdateFile) -> Result<Split, Error> {
     let (work, wanted) = (engine.clone(), image.clone());
-    let split = tokio::spawn(async move {
-        if let Some(found) = find(&work, &wanted).await? {
-            return Ok(found);
-        }
-        let turn = work.splitting().turn.clone().acquire_owned().await;
-        let turn = turn.map_err(|_| Error::Retryable("the daemon stops".into()))?;
-        // Somebody else may have done it meanwhile.
-        if let Some(found) = find(&work, &wanted).await? {
-            return Ok(found);
-        }
-        let (maker, image) = (work.clone(), wanted.clone());
-        blocking(move || {
-            let _turn = turn;
-            make(&maker, &image)
-        })
-        .await?;
-        find(&work, &wanted)
-            .await?
-            .ok_or_else(|| Error::Retryable(format!("image {:?} is gone again", wanted.filename)))
-    });
+    let split = tokio::spawn(async move { ensure(&work, &wanted, blocking).await });
     match tokio::time::timeout(PATIENCE, split).await {
         Ok(ended) => {
             ended.map_err(|error| Error::Internal(format!("the splitting of an image ended early: {error}")))?
         }
         Err(_) => {
-            let (done, size) = &*engine.splitting().progress;
-            let percent = done.load(Ordering::Relaxed) * 100 / size.load(Ordering::Relaxed).max(1);
+            let (done, size) = engine.splitting().progress();
+            let percent = done * 100 / size.max(1);
             let name = &image.filename;
             Err(Error::Retryable(format!("image {name:?} is still being prepared ({percent} %); ask again in a while")))
         }
     }
 }
 
+/// What splits an image, to be run on a thread.
+type Work = Box<dyn FnOnce() -> Result<(), Error> + Send>;
+
+/// As [`get`], however long it takes. `run` runs the work, if there is some.
+async fn ensure<F: Future<Output = Result<(), Error>>>(
+    engine: &Engine,
+    image: &UpdateFile,
+    run: impl FnOnce(Work) -> F,
+) -> Result<Split, Error> {
+    if let Some(found) = find(engine, image).await? {
+        return Ok(found);
+    }
+    let turn = engine.splitting().turn.clone().acquire_owned().await;
+    let turn = turn.map_err(|_| Error::Retryable("the daemon stops".into()))?;
+    // Somebody else may have done it meanwhile.
+    if let Some(found) = find(engine, image).await? {
+        return Ok(found);
+    }
+    let (maker, wanted) = (engine.clone(), image.clone());
+    let work = move || {
+        let _turn = turn;
+        let made = make(&maker, &wanted);
+        let splitting = maker.splitting();
+        if !maker.stopping().is_cancelled() {
+            let count = if made.is_ok() { &splitting.done } else { &splitting.failed };
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        splitting.progress.0.store(0, Ordering::Relaxed);
+        splitting.progress.1.store(0, Ordering::Relaxed);
+        made
+    };
+    run(Box::new(work)).await?;
+    find(engine, image).await?.ok_or_else(|| Error::Retryable(format!("image {:?} is gone again", image.filename)))
+}
+
 async fn find(engine: &Engine, image: &UpdateFile) -> Result<Option<Split>, Error> {
     let (engine, image) = (engine.clone(), image.clone());
-    blocking(move || {
-        let file = match engine.files().image(&image.sha256) {
-            Err(error) if error.cause.kind() == ErrorKind::NotFound => return Ok(None),
-            found => found?,
-        };
-        let read = file.metadata().and_then(|found| Index::read(&file, found.len()));
-        match read {
-            Ok(index) => Ok(Some(Split { file, index })),
-            Err(error) if error.kind() == ErrorKind::InvalidData => {
-                tracing::warn!(image = image.filename, %error, "a prepared image is damaged, or of another version");
-                Ok(None)
-            }
-            Err(error) => Err(Error::Internal(format!("the prepared image cannot be read: {error}"))),
+    blocking(move || look(&engine, &image)).await
+}
+
+fn look(engine: &Engine, image: &UpdateFile) -> Result<Option<Split>, Error> {
+    let file = match engine.files().image(&image.sha256) {
+        Err(error) if error.cause.kind() == ErrorKind::NotFound => return Ok(None),
+        found => found?,
+    };
+    let read = file.metadata().and_then(|found| Index::read(&file, found.len()));
+    match read {
+        Ok(index) => Ok(Some(Split { file, index })),
+        Err(error) if error.kind() == ErrorKind::InvalidData => {
+            tracing::warn!(image = image.filename, %error, "a prepared image is damaged, or of another version");
+            Ok(None)
         }
-    })
-    .await
+        Err(error) => Err(Error::Internal(format!("the prepared image cannot be read: {error}"))),
+    }
 }
 
 fn make(engine: &Engine, image: &UpdateFile) -> Result<(), Error> {
     let (name, size) = (&image.filename, u64::try_from(image.size).unwrap_or_default());
     let files = engine.files();
-    let needed = size.saturating_add(size / 4).saturating_add(SPARE);
+    // Of the daemons that share the directory one is at it, and the others find what it made.
+    let _alone = loop {
+        match files.splitting()? {
+            Some(alone) => break alone,
+            None if engine.stopping().is_cancelled() => return Err(Error::Retryable("the daemon stops".into())),
+            None => std::thread::sleep(PAUSE),
+        }
+    };
+    if look(engine, image)?.is_some() {
+        return Ok(());
+    }
+    let needed = Splitting::needed(image);
     let available = files.space()?.available;
     if available < needed {
         let text = format!("no room to prepare image {name:?}: {needed} bytes are needed, {available} are available");
@@ -139,6 +205,7 @@ fn split_into_part(engine: &Engine, stored: File, image: &UpdateFile, size: u64)
     let mut source = Watched { source: stored, hash: Sha256::new(), done: &progress.0 };
     let mut told = 0;
     let mut watch = |_| {
+        crash::point("file:growing");
         if engine.stopping().is_cancelled() {
             return Err(io::Error::other("the daemon stops"));
         }

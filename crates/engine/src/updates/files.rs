@@ -53,6 +53,7 @@ pub struct Files {
     pub(super) downloads: PathBuf,
     pub(super) kept: PathBuf,
     lock: PathBuf,
+    splitting: PathBuf,
     next: AtomicU64,
 }
 
@@ -67,7 +68,8 @@ impl Files {
         for path in [&files, &images, &parts, &downloads, &kept] {
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make", path))?;
         }
-        Ok(Self { files, images, parts, downloads, kept, lock: directory.join("lock"), next: AtomicU64::new(0) })
+        let [lock, splitting] = ["lock", "images.lock"].map(|name| directory.join(name));
+        Ok(Self { files, images, parts, downloads, kept, lock, splitting, next: AtomicU64::new(0) })
     }
 
     fn path(&self, sha256: &str) -> PathBuf {
@@ -75,8 +77,7 @@ impl Files {
     }
 
     pub(super) fn locked(&self, alone: bool) -> Result<File, FileError> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&self.lock);
-        let file = file.map_err(failed("open", &self.lock))?;
+        let file = lock_file(&self.lock)?;
         if alone { file.lock() } else { file.lock_shared() }.map_err(failed("lock", &self.lock))?;
         Ok(file)
     }
@@ -124,6 +125,32 @@ impl Files {
         File::open(&path).map_err(failed("open", &path))
     }
 
+    /// The right to make something of an image for seeding, which one daemon has at a time, until the answer is dropped;
+    /// none while another one has it. Blocks for a moment.
+    ///
+    /// # Errors
+    /// A lock that cannot be asked for.
+    pub fn splitting(&self) -> Result<Option<File>, FileError> {
+        let file = lock_file(&self.splitting)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(failed("lock", &self.splitting)(error)),
+        }
+    }
+
+    /// Removes what was made of images for seeding whose SHA-256 is not among `kept`; answers how many went. Blocks.
+    ///
+    /// # Errors
+    /// Of the directory.
+    pub fn drop_images(&self, kept: &HashSet<String>) -> Result<usize, FileError> {
+        let mut removed = 0;
+        for path in entries(&self.images)?.into_iter().filter(|path| !is_among(kept, path)) {
+            removed += usize::from(remove(&path)?);
+        }
+        Ok(removed)
+    }
+
     /// Whether a file is there in full. Blocks.
     pub fn has(&self, sha256: &str, size: u64) -> bool {
         is_whole(&self.path(sha256), size)
@@ -146,15 +173,13 @@ impl Files {
             removed += usize::from(remove_idle(&path)?);
         }
         let named = named()?;
-        let kept =
-            |path: &Path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| named.contains(name));
-        for path in entries(&self.downloads)?.into_iter().filter(|path| !kept(path)) {
+        for path in entries(&self.downloads)?.into_iter().filter(|path| !is_among(&named, path)) {
             removed += usize::from(remove_idle(&path)?);
         }
-        for path in entries(&self.files)?.into_iter().chain(entries(&self.images)?).filter(|path| !kept(path)) {
+        for path in entries(&self.files)?.into_iter().filter(|path| !is_among(&named, path)) {
             removed += usize::from(remove(&path)?);
         }
-        Ok(removed)
+        Ok(removed + self.drop_images(&named)?)
     }
 
     /// What is left of the file system.
@@ -169,6 +194,15 @@ impl Files {
             total: told.f_blocks.saturating_mul(told.f_frsize),
         })
     }
+}
+
+fn lock_file(path: &Path) -> Result<File, FileError> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    file.map_err(failed("open", path))
+}
+
+fn is_among(names: &HashSet<String>, path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| names.contains(name))
 }
 
 /// Whether a file is there in full.
@@ -307,6 +341,7 @@ impl Publishing {
         let (image, target) = (self.files.join(sha256), self.images.join(sha256));
         fs::metadata(&image).map_err(failed("find", &image))?;
         fs::rename(&part.path, &target).map_err(failed("rename a part to", &target))?;
+        crash::point("file:renamed");
         synced(&self.images)
     }
 }

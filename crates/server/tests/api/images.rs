@@ -7,7 +7,9 @@ use flate2::{Compression, bufread::GzDecoder, write::GzEncoder};
 use muster_engine::{Engine, clock::Clock, images::Layout};
 use muster_store::{Store, testing};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::io::{Read, Write};
+use std::time::{Duration, Instant};
 
 const TOKENS: &str = "/1.0/provisioning/tokens";
 /// A small image has its place of the seed here.
@@ -224,6 +226,57 @@ fn a_prepared_image_survives_a_restart_and_a_newer_update_but_not_its_time() {
             let (status, _, body) = get(&second, &late, &[]).await;
             assert_eq!(status, StatusCode::NOT_FOUND, "{}", String::from_utf8_lossy(&body));
         });
+    });
+}
+
+#[test]
+fn images_are_prepared_before_they_are_asked_for_and_only_those_that_can_be() {
+    on_small(|bench, _| async move {
+        let parts = bench.directory.path().join("updates/images");
+        let prepared = async |count: u64, expected: &[&[u8]]| {
+            let mut expected: Vec<_> = expected.iter().map(|image| hex::encode(Sha256::digest(gzip(image)))).collect();
+            expected.sort();
+            let end = Instant::now() + Duration::from_secs(60);
+            loop {
+                let names = std::fs::read_dir(&parts).unwrap();
+                let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+                names.sort();
+                let splitting = bench.engine.splitting();
+                if names == expected && splitting.done() == count && splitting.unprepared() == 0 {
+                    return;
+                }
+                assert!(Instant::now() < end, "{names:?}, not {expected:?}; {splitting:?}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let (iso, raw) = (image(0, 200_000), image(64, 250_000));
+        upload(&bench, &with_images("202511010000", &iso, &raw)).await;
+        tokio::spawn(muster_engine::images::run(bench.engine.clone(), bench.shutdown.clone()));
+        prepared(2, &[&iso, &raw]).await;
+        let token = bench.token(1).await;
+        let path = prepare(&bench, &token, "iso", seeds()).await;
+        let (status, _, body) = get(&bench, &path, &[]).await;
+        assert_eq!(status, StatusCode::OK);
+        documents(&body, &iso);
+        // A broken download of the older one can be gone on with.
+        let broken = prepare(&bench, &token, "raw", seeds()).await;
+        get(&bench, &broken, &[("range", "bytes=0-9")]).await;
+        let (new_iso, new_raw) = (image(32, 200_000), image(96, 250_000));
+        upload(&bench, &with_images("202511020000", &new_iso, &new_raw)).await;
+        prepared(4, &[&new_iso, &new_raw, &raw]).await;
+        let listed = updates::get(&bench, &format!("{}?recursion=1", updates::URL)).await;
+        let newest = format!("{}/{}/:withdraw", updates::URL, listed[0]["uuid"].as_str().unwrap());
+        bench.ask(Who::Unix, "POST", &newest, r#"{"reason": "does not boot"}"#).await;
+        prepared(5, &[&iso, &raw]).await;
+        // One that takes no seed is tried, told and left alone.
+        upload(&bench, &with_images("202511030000", &image(0, 10), &raw)).await;
+        let end = Instant::now() + Duration::from_secs(60);
+        while bench.engine.splitting().failed() == 0 {
+            assert!(Instant::now() < end, "{:?}", bench.engine.splitting());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(bench.engine.splitting().unprepared(), 1);
+        bench.shutdown.cancel();
     });
 }
 

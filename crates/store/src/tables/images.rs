@@ -81,6 +81,12 @@ pub fn sent(tx: &mut Tx, id: &str) -> Result<()> {
     found(tx.execute("UPDATE prepared_images SET sent = TRUE WHERE id = $1", params![id])?)
 }
 
+/// SHA-256 of the stored images that unfinished downloads are made of.
+pub fn sources(tx: &mut Tx, now_us: i64) -> Result<Vec<String>> {
+    let sql = "SELECT DISTINCT source FROM prepared_images WHERE source IS NOT NULL AND NOT sent AND until >= $1";
+    tx.query(sql, params![now_us], |row| row.text(0))
+}
+
 /// Removes images whose time is over, and all but the newest `keep` of the others; answers how many.
 pub fn prune(tx: &mut Tx, now_us: i64, keep: i64) -> Result<u64> {
     let over = tx.execute("DELETE FROM prepared_images WHERE until < $1", params![now_us])?;
