@@ -19,6 +19,8 @@ use std::{
 const LEASE: &str = "2";
 /// How long a daemon may take to start on a busy machine.
 const START: Duration = Duration::from_secs(60);
+/// Where the seed lies in images.
+pub const SEED_AT: usize = 100_000;
 pub const PAUSE: Duration = Duration::from_millis(25);
 
 /// Where a daemon is to die.
@@ -27,6 +29,18 @@ pub struct Crash {
     pub at: u64,
     /// Points count from when this file exists.
     pub when: PathBuf,
+}
+
+/// What came of an answer.
+pub struct Part {
+    pub status: u16,
+    /// Entity tag, quotes included.
+    pub tag: String,
+    /// Bytes that were to come.
+    pub size: usize,
+    pub bytes: Vec<u8>,
+    /// Whether all came.
+    pub whole: bool,
 }
 
 pub struct Daemon {
@@ -55,7 +69,7 @@ impl Daemon {
             }
         }
         command.arg("--dir").arg(dir).env("MUSTER_LEASE", LEASE).env("MUSTER_KEY", "01".repeat(32));
-        command.env("MUSTER_UPDATES_SOURCE", "");
+        command.env("MUSTER_UPDATES_SOURCE", "").env("MUSTER_CRASH_SEED_AT", SEED_AT.to_string());
         if let Some(database) = database {
             command.env("MUSTER_DATABASE", database);
         }
@@ -113,6 +127,27 @@ impl Daemon {
         let request = Request::get(path).body(empty()).unwrap();
         let answer = self.center.download(request).await.ok()?;
         Some(answer.into_body().collect().await.ok()?.to_bytes().to_vec())
+    }
+
+    /// What comes of the bytes at a path before the daemon dies, from a place on in what this tag names; none when nothing
+    /// comes.
+    pub async fn part(&self, path: &str, from: Option<(usize, &str)>) -> Result<Option<Part>, CenterError> {
+        let mut request = Request::get(path);
+        if let Some((at, tag)) = from {
+            request = request.header("range", format!("bytes={at}-")).header("if-range", tag);
+        }
+        let answer = match self.center.download(request.body(empty()).unwrap()).await {
+            Err(CenterError::Unreachable(_) | CenterError::NotAnEnvelope { .. }) => return Ok(None),
+            answer => answer?,
+        };
+        let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+        let (status, tag, size) = (answer.status().as_u16(), header("etag"), header("content-length"));
+        let size = size.parse().unwrap();
+        let (mut bytes, mut body) = (Vec::new(), answer.into_body());
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        }
+        Ok(Some(Part { status, tag, size, whole: bytes.len() == size, bytes }))
     }
 
     /// Sends bytes to a path.

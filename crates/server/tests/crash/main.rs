@@ -8,6 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "certificates of test machines are valid from now")]
 
 mod daemon;
+mod images;
 mod points;
 mod site;
 mod stories;

@@ -1,6 +1,7 @@
 //! Which points are tried, many at a time: most of a run is waiting.
 
 use crate::{
+    images,
     site::{DATABASES, Database},
     stories::{Story, Told, tell},
     updates,
@@ -25,6 +26,7 @@ const SPREAD: u64 = 5;
 enum Tale {
     Machine(Story),
     Updates,
+    Images,
 }
 
 impl Tale {
@@ -32,6 +34,7 @@ impl Tale {
         match self {
             Self::Machine(story) => story as u64,
             Self::Updates => 3,
+            Self::Images => 4,
         }
     }
 
@@ -39,6 +42,7 @@ impl Tale {
         match self {
             Self::Machine(story) => tell(story, database, at).await,
             Self::Updates => updates::tell(database, at).await,
+            Self::Images => images::tell(database, at).await,
         }
     }
 }
@@ -133,4 +137,9 @@ fn a_factory_reset_survives_a_kill_anywhere() {
 #[test]
 fn updates_survive_a_kill_anywhere() {
     run(Tale::Updates);
+}
+
+#[test]
+fn images_survive_a_kill_anywhere() {
+    run(Tale::Images);
 }
