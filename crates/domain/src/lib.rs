@@ -4,6 +4,7 @@
 //! [`server`] decides about the operating system on a machine: its status, its versions and its recommended action.
 //! [`machine`] decides about the physical asset: its lifecycle and everything that must fit to it.
 //! [`image`] makes what an installation image is told beforehand.
+//! [`subscription`] decides which machines are kept for whom.
 //! [`operation`] plans what outlives one request.
 //! [`update`] decides which updates are fetched, kept, promoted and told to machines.
 
@@ -11,4 +12,5 @@ pub mod image;
 pub mod machine;
 pub mod operation;
 pub mod server;
+pub mod subscription;
 pub mod update;
