@@ -13,6 +13,9 @@ ALTER TABLE machines ADD COLUMN erased {text};
 -- From here on the id of its type, or empty.
 ALTER TABLE machines RENAME COLUMN type_label TO server_type;
 CREATE INDEX machines_type ON machines (server_type, lifecycle, id);
+-- The subscription that it is bound to or in use through.
+ALTER TABLE machines ADD COLUMN subscription {text};
+CREATE INDEX machines_subscription ON machines (subscription) WHERE subscription IS NOT NULL;
 
 -- Append-only.
 CREATE TABLE machine_notes (
@@ -87,6 +90,8 @@ CREATE TABLE subscriptions (
     CHECK ((type_id IS NULL) <> (machine_id IS NULL))
 );
 CREATE INDEX subscriptions_status ON subscriptions (status, id);
+CREATE INDEX subscriptions_type ON subscriptions (type_id, status) WHERE type_id IS NOT NULL;
+CREATE INDEX subscriptions_machine ON subscriptions (machine_id, status) WHERE machine_id IS NOT NULL;
 
 -- Hardware that is on its way: what becomes of its record when it shows up.
 CREATE TABLE expected_machines (

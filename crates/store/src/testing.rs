@@ -131,6 +131,8 @@ const UNDO: [(i64, &[&str]); 7] = [
             "DROP TABLE server_type_fingerprints",
             "DROP TABLE server_types",
             "DROP INDEX machines_type",
+            "DROP INDEX machines_subscription",
+            "ALTER TABLE machines DROP COLUMN subscription",
             "ALTER TABLE machines RENAME COLUMN server_type TO type_label",
             "ALTER TABLE machines DROP COLUMN since",
             "ALTER TABLE machines DROP COLUMN allocated_at",

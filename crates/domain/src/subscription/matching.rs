@@ -59,13 +59,13 @@ impl Market {
                 self.hand_over(asking, machine, &from);
                 return true;
             }
-            for other in 0..self.needs.len() {
-                if other == who || from[other].is_some() {
+            let fit = &self.fit[asking];
+            for (other, (from, got)) in from.iter_mut().zip(&self.got).enumerate() {
+                if other == who || from.is_some() {
                     continue;
                 }
-                let fit = &self.fit[asking];
-                if let Some(&machine) = self.got[other].iter().find(|machine| fit.contains(machine)) {
-                    from[other] = Some((asking, machine));
+                if let Some(&machine) = got.iter().find(|machine| fit.contains(machine)) {
+                    *from = Some((asking, machine));
                     queue.push_back(other);
                 }
             }

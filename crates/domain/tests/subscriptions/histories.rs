@@ -161,7 +161,7 @@ fn check(before: &Site, site: &Site, plan: &muster_domain::subscription::Plan) {
         let taken = used.len() + bound.iter().filter(|id| !idle(id)).count();
         assert!(bound.len() + used.len() <= taken.max(s.quantity as usize), "{s:?} has {bound:?} and uses {used:?}");
         if !s.keeps(site.now) {
-            assert!(!bound.iter().any(|id| idle(&id)), "{s:?} still has {bound:?}");
+            assert!(!bound.iter().any(&idle), "{s:?} still has {bound:?}");
             assert!(!plan.unfulfilled.iter().any(|(id, _)| *id == s.id));
         }
         for id in bound.iter().filter(|id| idle(id)) {

@@ -32,6 +32,8 @@ pub struct Machine {
     pub allocation: Option<String>,
     /// For whom it is reserved, as JSON.
     pub reservation: Option<String>,
+    /// The subscription that it is reserved by or was allocated from: follows from the two above.
+    pub subscription: Option<String>,
     /// Id of its server type, or empty.
     pub server_type: String,
     /// Flags as a JSON document.
@@ -60,7 +62,7 @@ pub struct Machine {
 
 const COLUMNS: &str = "id, lifecycle, operation, media, serial, chassis_vendor, system_uuid, machine_id, bmc_mac, \
                        allocation, reservation, server_type, flags, alerts, inventory, successor_of, created_at, since, \
-                       allocated_at, asset, bmc, erased, generation";
+                       allocated_at, asset, bmc, erased, subscription, generation";
 
 fn from_row(row: &Row) -> Result<Machine> {
     Ok(Machine {
@@ -86,7 +88,8 @@ fn from_row(row: &Row) -> Result<Machine> {
         asset: row.text(19)?,
         bmc: row.text(20)?,
         erased: row.opt_text(21)?,
-        generation: row.int(22)?,
+        subscription: row.opt_text(22)?,
+        generation: row.int(23)?,
     })
 }
 
@@ -96,7 +99,7 @@ pub fn insert(tx: &mut Tx, machine: &Machine) -> Result<()> {
         &format!(
             "INSERT INTO machines ({COLUMNS}) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
-             $18, $19, $20, $21, $22, 1)"
+             $18, $19, $20, $21, $22, $23, 1)"
         ),
         params![
             &machine.id,
@@ -121,6 +124,7 @@ pub fn insert(tx: &mut Tx, machine: &Machine) -> Result<()> {
             document(&machine.asset),
             document(&machine.bmc),
             &machine.erased,
+            &machine.subscription,
         ],
     )?;
     Ok(())
@@ -200,7 +204,7 @@ pub fn update(tx: &mut Tx, machine: &Machine) -> Result<i64> {
     let sql = "UPDATE machines SET lifecycle = $2, operation = $3, media = $4, serial = $5, chassis_vendor = $6, \
                system_uuid = $7, machine_id = $8, bmc_mac = $9, allocation = $10, reservation = $11, server_type = $12, \
                flags = $13, alerts = $14, inventory = $15, successor_of = $16, since = $18, allocated_at = $19, asset = $20, \
-               bmc = $21, erased = $22, generation = generation + 1 \
+               bmc = $21, erased = $22, subscription = $23, generation = generation + 1 \
                WHERE id = $1 AND generation = $17 RETURNING generation";
     let values = params![
         &machine.id,
@@ -225,6 +229,7 @@ pub fn update(tx: &mut Tx, machine: &Machine) -> Result<i64> {
         document(&machine.asset),
         document(&machine.bmc),
         &machine.erased,
+        &machine.subscription,
     ];
     match tx.query_opt(sql, values, |row| row.int(0))? {
         Some(generation) => Ok(generation),

@@ -13,6 +13,7 @@ pub mod operations;
 pub mod servers;
 pub mod settings;
 pub mod sql;
+pub mod subscriptions;
 pub mod tokens;
 pub mod update_sources;
 pub mod updates;

@@ -104,6 +104,16 @@ pub fn emit(tx: &mut Tx, emitted: &Emitted, new_uuid: &str, now_us: i64) -> Resu
     Ok(new_uuid.to_owned())
 }
 
+/// Replaces the texts of a warning that is there; whoever has acknowledged it need not do so again. Answers whether there
+/// was one.
+pub fn reword(tx: &mut Tx, emitted: &Emitted, now_us: i64) -> Result<bool> {
+    let Emitted { kind, scope, entity_type, entity, messages } = emitted;
+    let sql = "UPDATE warnings SET messages = $5, last_updated = $6, generation = generation + 1 \
+               WHERE type = $1 AND scope = $2 AND entity_type = $3 AND entity = $4";
+    let kept = &messages[messages.len().saturating_sub(MESSAGES)..];
+    Ok(tx.execute(sql, params![kind, scope, entity_type, entity, texts(kept), now_us])? > 0)
+}
+
 /// Clears what is no longer true: of the warnings of a scope (and entity, where given) only the texts in `fresh` stay, and
 /// a warning without texts goes. An empty `fresh` is the success path: one statement, no row is read. Answers how many
 /// warnings changed or went.
