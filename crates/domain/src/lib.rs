@@ -5,9 +5,11 @@
 //! [`machine`] decides about the physical asset: its lifecycle and everything that must fit to it.
 //! [`image`] makes what an installation image is told beforehand.
 //! [`subscription`] decides which machines are kept for whom.
+//! [`hardware`] decides what a machine is made of, and what it means when that changes.
 //! [`operation`] plans what outlives one request.
 //! [`update`] decides which updates are fetched, kept, promoted and told to machines.
 
+pub mod hardware;
 pub mod image;
 pub mod machine;
 pub mod operation;
