@@ -49,9 +49,14 @@ CREATE TABLE machine_alerts (
     author {text} NOT NULL,
     at BIGINT NOT NULL,
     expires_at BIGINT,
+    -- Who answers for it that it does not count, why and until when.
+    overridden {text},
+    -- When time alone changes whether it counts.
+    due_at BIGINT,
     PRIMARY KEY (machine_id, source, name)
 );
-CREATE INDEX machine_alerts_expiry ON machine_alerts (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX machine_alerts_due ON machine_alerts (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX machine_alerts_name ON machine_alerts (source, name);
 
 -- Classes of hardware. Several fingerprints may be one type.
 CREATE TABLE server_types (
@@ -96,9 +101,11 @@ CREATE INDEX subscriptions_machine ON subscriptions (machine_id, status) WHERE m
 -- Hardware that is on its way: what becomes of its record when it shows up.
 CREATE TABLE expected_machines (
     id {text} NOT NULL PRIMARY KEY,
-    system_uuid {text} UNIQUE,
-    serial {text} UNIQUE,
-    mac {text} UNIQUE,
+    system_uuid {text},
+    serial {text},
+    mac {text},
+    -- The label of its type, or empty.
+    server_type {text} NOT NULL,
     asset {text} NOT NULL,
     bmc {text} NOT NULL,
     bmc_password {text},
@@ -107,3 +114,8 @@ CREATE TABLE expected_machines (
     machine_id {text} REFERENCES machines (id),
     seen_at BIGINT
 );
+-- One that was seen may be expected again, when its record has ended.
+CREATE UNIQUE INDEX expected_machines_system_uuid ON expected_machines (system_uuid) WHERE seen_at IS NULL;
+CREATE UNIQUE INDEX expected_machines_serial ON expected_machines (serial) WHERE seen_at IS NULL;
+CREATE UNIQUE INDEX expected_machines_mac ON expected_machines (mac) WHERE seen_at IS NULL;
+CREATE INDEX expected_machines_machine ON expected_machines (machine_id);

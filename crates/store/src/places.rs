@@ -55,6 +55,8 @@ places! {
     OperationDocuments: "operations" ["id"] "documents" => "operations/{}/documents";
     /// Password of a machine's BMC.
     MachineBmcPassword: "machines" ["id"] "bmc_password" => "machines/{}/bmc_password";
+    /// Password of the BMC of a machine that is on its way.
+    ExpectedBmcPassword: "expected_machines" ["id"] "bmc_password" => "expected_machines/{}/bmc_password";
     /// Seed configuration of an image that was asked for.
     PreparedImageSeeds: "prepared_images" ["id"] "seeds" => "prepared_images/{}/seeds";
 }

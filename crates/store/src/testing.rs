@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::db::{Location, Store, Tx};
 use crate::error::Result;
 use crate::seal::{KEY_LEN, Key, KeyRing, Secret};
-use crate::tables::{identity, images, machines, operations, servers, settings, tokens};
+use crate::tables::{expected_machines, identity, images, machines, operations, servers, settings, tokens};
 
 /// Names a running PostgreSQL.
 const RUNNING: &str = "MUSTER_TEST_PG";
@@ -159,8 +159,8 @@ pub fn back_to(tx: &mut Tx, version: i64) -> Result<()> {
 }
 
 /// The secrets that [`fill_secrets`] writes, one for each sealed place.
-pub const SECRETS: [&str; 8] =
-    ["settings", "identity", "seeds", "password", "recovery", "documents", "image", "machine"];
+pub const SECRETS: [&str; 9] =
+    ["settings", "identity", "seeds", "password", "recovery", "documents", "image", "machine", "expected"];
 
 /// Writes one secret to every sealed place of the schema, and a server `b` without any.
 ///
@@ -202,7 +202,9 @@ pub fn fill_secrets(tx: &mut Tx) -> Result<()> {
     operations::set_documents(tx, "o", Some(&Secret::from(SECRETS[5])))?;
     let image = images::PreparedImage { id: "i".into(), token: "t".into(), ..Default::default() };
     images::insert(tx, &image, &Secret::from(SECRETS[6]))?;
-    machines::set_bmc_password(tx, "a", Some(&Secret::from(SECRETS[7])))
+    machines::set_bmc_password(tx, "a", Some(&Secret::from(SECRETS[7])))?;
+    let expected = expected_machines::Expected { id: "e".into(), ..Default::default() };
+    expected_machines::insert(tx, &expected, Some(&Secret::from(SECRETS[8])))
 }
 
 /// Opens what [`fill_secrets`] wrote.
@@ -221,6 +223,7 @@ pub fn read_secrets(tx: &mut Tx) -> Result<Vec<String>> {
         operations::documents(tx, "o")?,
         images::get(tx, "i")?.map(|(_, seeds)| seeds),
         machines::bmc_password(tx, "a")?,
+        expected_machines::bmc_password(tx, "e")?,
     ];
     Ok(all.into_iter().flatten().map(|secret| secret.expose().to_owned()).collect())
 }

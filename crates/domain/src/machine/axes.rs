@@ -157,9 +157,12 @@ pub struct Flags {
 
 /// The alert classes that decide something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Alerts {
-    /// An alert of class *prevent allocations* is open.
+    /// An alert of class *prevent allocations*, or a blocking one, is open.
     pub prevent_allocation: bool,
+    /// An alert of class *prevent state changes* is open.
+    pub prevent_state_changes: bool,
     /// A blocking alert is open.
     pub blocking: bool,
 }

@@ -107,3 +107,21 @@ pub enum Command {
     /// Alerts were opened or closed.
     SetAlerts(Alerts),
 }
+
+impl Command {
+    /// Whether somebody asks for a change of its state, in contrast to what happens to it or goes on already.
+    pub const fn is_request(&self) -> bool {
+        matches!(
+            self,
+            Self::SetStatus(_)
+                | Self::Decommission
+                | Self::Register { .. }
+                | Self::Clean { .. }
+                | Self::Firmware
+                | Self::Diagnose
+                | Self::Lock(_)
+                | Self::Release { .. }
+                | Self::DeleteServer
+        )
+    }
+}

@@ -4,6 +4,7 @@
 //! [`transition`] is the only function that changes a machine; what it may do with the lifecycle is the constant
 //! table [`lifecycle::EDGES`]. A test explores every state that can be reached and checks the invariants.
 
+pub mod alert;
 pub mod allocatable;
 pub mod asset;
 pub mod axes;

@@ -23,6 +23,8 @@ pub enum Guard {
     InPool,
     /// A blocking alert is open.
     BlockingAlert,
+    /// An alert prevents changes of its state.
+    StateAlert,
     /// Its type is not known or not right.
     TypeMismatch,
     /// It has no BMC.
@@ -78,6 +80,7 @@ impl Guard {
             Self::Retiring => ("it is marked to retire", "take the mark back first"),
             Self::InPool => ("it is in the pool", "set it unavailable first"),
             Self::BlockingAlert => ("a blocking alert is open", "resolve the alert or override it"),
+            Self::StateAlert => ("an alert prevents changes of its state", "resolve the alert or override it"),
             Self::TypeMismatch => ("its hardware is not what its type says", "re-register it, or assign another type"),
             Self::NoBmc => ("it has no BMC", "add its BMC, or do it through its operating system"),
             Self::NoEnrolment => {

@@ -251,3 +251,35 @@ fn connectivity_follows_status_and_detail() {
     assert_eq!(Connectivity::of(S::Offline, D::Unresponsive), Some(Connectivity::Unresponsive));
     assert_eq!(Connectivity::of(S::Pending, D::ReConfiguring), Some(Connectivity::PendingReConfiguring));
 }
+
+#[test]
+fn an_alert_against_changes_of_state_refuses_requests_and_nothing_that_happens() {
+    let alerts = Alerts { prevent_state_changes: true, ..Alerts::default() };
+    let machine = run(&available(), &[Command::SetAlerts(alerts)]);
+    // Without the alert, each works.
+    let refused = |request: &Command| transition(&available(), request).ok().map(|_| Rule::Guard(Guard::StateAlert));
+    for request in [
+        Command::SetStatus(Unavailable),
+        Command::SetStatus(Defective),
+        Command::DeleteServer,
+        Command::Lock(claim("anna", AllocationKind::Standalone)),
+    ] {
+        let rule = transition(&machine, &request).unwrap_err().rule;
+        assert_eq!(Some(rule), refused(&request), "{request:?}");
+    }
+    // What cannot be at all keeps its own reason.
+    let to_used = Command::SetStatus(Used);
+    assert_eq!(transition(&machine, &to_used).unwrap_err(), transition(&available(), &to_used).unwrap_err());
+    let reset = transition(&machine, &Command::OsReset).unwrap().machine;
+    assert_eq!(reset.lifecycle, Cleaning);
+    assert!(transition(&machine, &Command::Connectivity(Connectivity::Unresponsive)).is_ok());
+}
+
+#[test]
+fn a_registration_keeps_what_its_hardware_was_found_to_be() {
+    let registering = birth(&Birth::SelfRegistered { predecessor: None }).machine;
+    let found = |type_match| run(&registering, &[Command::SetType(type_match), POLL]).type_match;
+    assert_eq!(run(&registering, &[POLL]).type_match, TypeMatch::Matched);
+    assert_eq!(found(TypeMatch::Matched), TypeMatch::Matched);
+    assert_eq!(found(TypeMatch::Mismatch), TypeMatch::Mismatch);
+}

@@ -2,7 +2,7 @@
 
 use muster_api::provisioning::status::Maintenance;
 
-use super::super::axes::{AllocationKind, Connectivity, Enrolled, Media, Method, OperationKind, Phase, TypeMatch};
+use super::super::axes::{AllocationKind, Connectivity, Enrolled, Media, Method, OperationKind, Phase};
 use super::super::lifecycle::Lifecycle;
 use super::super::refusal::{Guard, Refusal};
 use super::operation::cleaned;
@@ -65,7 +65,7 @@ pub(super) fn first_poll(d: &mut Draft, open: bool, accepts_data: bool) -> Resul
         Lifecycle::Registering if d.machine.is_live(OperationKind::Register) => {
             d.go(Lifecycle::Unavailable, Actor::System)?;
             d.machine.operation = None;
-            d.machine.type_match = TypeMatch::Matched;
+            d.registered_type();
             d.machine.flags.requires_re_register = false;
             waive(d, waives);
             if open && hand::open(d).is_ok() {
@@ -87,7 +87,7 @@ pub(super) fn first_poll(d: &mut Draft, open: bool, accepts_data: bool) -> Resul
         Lifecycle::UsedRegistering if d.machine.is_live(OperationKind::Register) => {
             d.go(Lifecycle::Used, Actor::System)?;
             d.machine.operation = None;
-            d.machine.type_match = TypeMatch::Matched;
+            d.registered_type();
         }
         Lifecycle::Unavailable | Lifecycle::Defective | Lifecycle::Registering => waive(d, waives),
         _ => {}

@@ -8,7 +8,7 @@ mod operation;
 
 use serde::{Deserialize, Serialize};
 
-use super::axes::{Machine, Method, Operation, OperationKind};
+use super::axes::{Machine, Method, Operation, OperationKind, TypeMatch};
 use super::command::Command;
 use super::lifecycle::{Kind, Lifecycle, find, forbidden};
 use super::refusal::{Guard, Refusal};
@@ -107,6 +107,10 @@ pub fn transition(machine: &Machine, command: &Command) -> Result<Change, Refusa
         Command::OsReset => calls::os_reset(d)?,
         Command::Resync => calls::resync(d)?,
     }
+    // Last, so that what cannot be at all is refused for its own reason.
+    if machine.alerts.prevent_state_changes && command.is_request() {
+        return Err(Refusal::guard(machine.lifecycle, None, Guard::StateAlert));
+    }
     Ok(Change { machine: draft.machine, records: draft.records, waiver: draft.waiver })
 }
 
@@ -188,6 +192,13 @@ impl Draft {
         self.machine.allocation = None;
         self.machine.enrolment = None;
         self.machine.operation = Some(Operation::running(OperationKind::Clean, method));
+    }
+
+    /// A registration ends: where nobody has compared its hardware with its type, it is of its type.
+    fn registered_type(&mut self) {
+        if self.machine.type_match == TypeMatch::Unmatched {
+            self.machine.type_match = TypeMatch::Matched;
+        }
     }
 
     /// Makes a tombstone: no operating system, no secrets.

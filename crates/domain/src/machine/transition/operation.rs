@@ -2,7 +2,7 @@
 
 use muster_api::provisioning::status::Maintenance;
 
-use super::super::axes::{Connectivity, Media, Method, Operation, OperationKind, Phase, TypeMatch};
+use super::super::axes::{Connectivity, Media, Method, Operation, OperationKind, Phase};
 use super::super::lifecycle::Lifecycle;
 use super::super::refusal::{Guard, Refusal};
 use super::{Actor, Draft};
@@ -118,7 +118,7 @@ pub(super) fn done(d: &mut Draft, erased: bool) -> Result<(), Refusal> {
                 d.go(Lifecycle::Used, Actor::System)?;
             } else {
                 d.go(Lifecycle::Unavailable, Actor::System)?;
-                d.machine.type_match = TypeMatch::Matched;
+                d.registered_type();
                 if erased {
                     d.need(method == Some(Method::Bmc), Guard::WrongMethod)?;
                     d.machine.media = Media::Clean;
