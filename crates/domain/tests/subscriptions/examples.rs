@@ -34,7 +34,7 @@ fn machines_that_answer_are_taken_first_and_those_with_obstacles_never() {
     let mut site = Site::new(vec![subscription(1, "ann", "big", 3)], fleet(6));
     site.command(0, &Command::Connectivity(Connectivity::Unresponsive));
     site.command(1, &Command::SetHold(true));
-    site.command(2, &Command::SetAlerts(Alerts { prevent_allocation: true, blocking: false }));
+    site.command(2, &Command::SetAlerts(Alerts { prevent_allocation: true, ..Alerts::default() }));
     site.command(3, &Command::RequireReRegister);
     site.settle();
     assert_eq!(site.bound("s1"), ["m000", "m004", "m005"], "one that does not answer is better than none");

@@ -119,7 +119,7 @@ fn happens(site: &mut Site, event: Event) {
             site.command(n(i), &Command::SetHold(on));
         }
         Event::Alert(i, prevent_allocation) => {
-            site.command(n(i), &Command::SetAlerts(Alerts { prevent_allocation, blocking: false }));
+            site.command(n(i), &Command::SetAlerts(Alerts { prevent_allocation, ..Alerts::default() }));
         }
         Event::Type(i, t) => {
             let i = n(i);
