@@ -110,9 +110,13 @@ pub(crate) fn warnings() -> Names {
     warnings.iter().map(|o| name(field(o, "uuid"), &about(o))).collect()
 }
 
-/// Machines, with the servers on them.
+/// Machines: by the server on them, else by their id, with their state.
 pub(crate) fn machines() -> Names {
-    list(ApiPath::of(&["machines"])).iter().map(|o| name(field(o, "id"), &field(o, "server"))).collect()
+    let known = |o: &Value| match field(o, "server") {
+        server if server.is_empty() => field(o, "id"),
+        server => server,
+    };
+    list(ApiPath::of(&["machines"])).iter().map(|o| name(known(o), &field(o, "lifecycle"))).collect()
 }
 
 fn operations_that(keep: impl Fn(&str) -> bool) -> Names {
@@ -140,6 +144,22 @@ pub(crate) fn failed_operations() -> Names {
 /// States of an operation.
 pub(crate) fn operation_states() -> Names {
     fixed(&["pending", "running", "waiting", "succeeded", "failed", "cancelled"])
+}
+
+/// States of a machine's life.
+pub(crate) fn lifecycles() -> Names {
+    fixed(&[
+        "registering",
+        "unavailable",
+        "available",
+        "available_reserved",
+        "used",
+        "used_registering",
+        "cleaning",
+        "defective",
+        "decommissioned",
+        "removed_from_rack",
+    ])
 }
 
 /// States of a server.
