@@ -13,7 +13,7 @@ pub(crate) use muster_domain::server::hidden;
 pub use scheduler::run;
 
 use crate::{
-    ChannelIndexes, Engine, Error,
+    Actor, ChannelIndexes, Engine, Error,
     machine::{self, By},
     services::{
         audit,
@@ -67,9 +67,16 @@ enum Found {
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Retryable`] while it is pending, rebooting or starting; [`Error::Machine`] for errors it gives.
-pub async fn resync(engine: &Engine, name: &str) -> Result<(), Error> {
+pub async fn resync(engine: &Engine, actor: &Actor, name: &str) -> Result<(), Error> {
     let row = server::row(engine, name).await?;
-    poll(engine, &row.id, true, PollOrigin::Person).await
+    poll(engine, &row.id, true, PollOrigin::Person).await?;
+    let (id, actor, now) = (row.id, actor.clone(), engine.clock().micros());
+    // Where a registration in band is possible, that was one (`lifecycle.md` 5.4); everywhere else it changes nothing.
+    let done = engine.store().write(move |tx| {
+        let Some(row) = servers::get_by_id(tx, &id)? else { return Ok(()) };
+        machine::command(tx, &row, &Command::Resync, By::new(&actor.0, "resynced", now)).map(drop)
+    });
+    Ok(done.await?)
 }
 
 /// Polls one server. At most one poll of a server runs at a time in this process.

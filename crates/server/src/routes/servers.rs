@@ -199,8 +199,12 @@ pub async fn rename(
 /// Polls it now, everything included.
 #[utoipa::path(post, path = "/1.0/provisioning/servers/{name}/:resync", tag = "servers",
     params(("name" = String, Path)), responses((status = 200), (status = 404), (status = 500)))]
-pub async fn resync(State(app): State<App>, PathName(name): PathName) -> Result<Empty, ApiError> {
-    poll::resync(&app.engine, &name).await?;
+pub async fn resync(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    PathName(name): PathName,
+) -> Result<Empty, ApiError> {
+    poll::resync(&app.engine, &caller.actor(), &name).await?;
     Ok(Empty)
 }
 

@@ -9,6 +9,7 @@ mod export;
 mod fleet;
 mod hostile;
 mod images;
+mod lifecycle;
 mod lists;
 mod machines;
 mod permissions;
