@@ -57,8 +57,8 @@ pub(crate) fn identity(system_uuid: Option<&str>, machine_id: Option<&str>) -> I
 pub(crate) enum Registered {
     /// The id of its record.
     Machine(String),
-    /// Its lifecycle does not allow it.
-    Refused(Refusal),
+    /// The lifecycle of this one does not allow it.
+    Refused(String, Refusal),
 }
 
 /// A machine registers with a valid token; `server` is its present enrolment. `new_id` is used when a record is born.
@@ -86,7 +86,10 @@ pub(crate) fn register(
     };
     let registration = match register_with_token(known) {
         Ok(registration) => registration,
-        Err(refusal) => return Ok(Registered::Refused(refusal)),
+        Err(refusal) => {
+            let known = live.or(tombstone).map(|row| row.id).unwrap_or_default();
+            return Ok(Registered::Refused(known, refusal));
+        }
     };
     let row = match (registration, live) {
         (Registration::Repeated, Some(row)) => row,

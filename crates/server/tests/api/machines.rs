@@ -333,3 +333,85 @@ fn machines_are_named_in_advance_found_and_edited() {
         bench.engine.stop().await;
     });
 }
+
+/// A registration with a valid token, by somebody with this UUID.
+async fn register(bench: &Bench, url: &str, token: &str, name: &str, uuid: &str) -> bool {
+    let trust = muster_clients::tls::Trust::pinned(&bench.engine.identities().server.certificate_pem).unwrap();
+    let identity = crate::bench::machine_identity(name);
+    let center = muster_clients::center::Center::https(url, &trust, Some(&identity)).unwrap();
+    let body = json!({"name": name, "connection_url": "https://127.0.0.1:1", "system_uuid": uuid});
+    let path = format!("/1.0/provisioning/servers?token={token}");
+    center.call("POST".parse().unwrap(), &path, Some(&body)).await.is_ok()
+}
+
+#[test]
+fn a_valid_token_takes_no_machine_from_anybody() {
+    on_both(|bench: Bench| async move {
+        let (_listeners, url) = bench.listen().await;
+        let fleet = fleet(&bench, &url, 2).await;
+        let ids = pool(&bench, 2).await;
+        let token = bench.token(9).await;
+        let uuid = async |id: &str| machine(&bench, id).await["system_uuid"].as_str().unwrap().to_owned();
+        let (used, gone) = (&ids[0], &ids[1]);
+        let (used_uuid, gone_uuid) = (uuid(used).await, uuid(gone).await);
+
+        // In use, and even found unresponsive: nobody else becomes it.
+        let begun = made(&bench, used, "allocate", json!({"owner": "anna"})).await;
+        operation(&bench, begun["operation"].as_str().unwrap()).await;
+        let server = machine(&bench, used).await["server"].as_str().unwrap().to_owned();
+        for machine in fleet.machines() {
+            machine.set_fault(Some(Fault::Refuse));
+        }
+        bench.ask(Who::Unix, "POST", &format!("/1.0/provisioning/servers/{server}/:resync"), "").await;
+        let (_, shown) = bench.ask(Who::Unix, "GET", &format!("/1.0/provisioning/servers/{server}"), "").await;
+        assert_eq!(shown["metadata"]["server_status"], "offline", "{shown}");
+        assert!(!register(&bench, &url, &token, "taker", &used_uuid).await);
+        assert_eq!(machine(&bench, used).await["server"], json!(server));
+
+        // Off the rack: nobody watched it.
+        made(&bench, gone, "remove-from-rack", json!({"note": "sold"})).await;
+        assert!(!register(&bench, &url, &token, "back", &gone_uuid).await);
+        assert_eq!(machine(&bench, gone).await["lifecycle"], "removed_from_rack");
+        let (_, warnings) = bench.ask(Who::Unix, "GET", "/1.0/warnings?recursion=1", "").await;
+        let refused: Vec<&Value> = warnings["metadata"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|w| w["type"] == "Registration refused")
+            .map(|w| &w["scope"]["entity"])
+            .collect();
+        assert!(refused.contains(&&json!(server)) && refused.contains(&&json!(gone)), "{warnings}");
+        let (_, left) = bench.ask(Who::Unix, "GET", &format!("/1.0/provisioning/tokens/{token}"), "").await;
+        assert_eq!(left["metadata"]["uses_remaining"], 9, "no use of the token is lost");
+
+        // Decommissioned: a new record begins, linked to the old one.
+        made(&bench, gone, "decommission", json!({})).await;
+        assert!(register(&bench, &url, &token, "new", &gone_uuid).await);
+        let all = machines(&bench, "?all=true").await;
+        let new = all.iter().find(|m| m["successor_of"] == json!(gone)).unwrap();
+        assert_eq!((&new["lifecycle"], &new["system_uuid"]), (&json!("registering"), &json!(gone_uuid)));
+        bench.engine.stop().await;
+    });
+}
+
+#[test]
+fn a_machine_in_production_is_adopted_untouched() {
+    on_both(|bench: Bench| async move {
+        let (_listeners, url) = bench.listen().await;
+        let body = json!({"system_uuid": "U-7", "adopt": {"owner": "anna", "reference": "mail"}});
+        let (status, answer) = bench.ask(Who::Unix, "POST", MACHINES, body.to_string()).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+        let id = answer["metadata"]["id"].as_str().unwrap().to_owned();
+        let adopted = machine(&bench, &id).await;
+        assert_eq!((&adopted["lifecycle"], &adopted["media"]), (&json!("used_registering"), &json!("dirty")));
+        assert_eq!(adopted["allocation"]["owner"], "anna");
+        assert_eq!(refused(&bench, &id, "clean", json!({})).await, 12);
+        let token = bench.token(2).await;
+        assert!(register(&bench, &url, &token, "mail", "u-7").await);
+        assert!(
+            !register(&bench, &url, &token, "taker", "u-7").await || machine(&bench, &id).await["server"] == "mail"
+        );
+        assert_eq!(machine(&bench, &id).await["allocation"]["reference"], "mail");
+        bench.engine.stop().await;
+    });
+}

@@ -15,13 +15,14 @@ use muster_api::{
     },
     time::Time,
 };
-use muster_domain::server::enrolment::Enrolment;
+use muster_domain::{machine::Refusal, server::enrolment::Enrolment};
 use muster_store::{
     StoreError, Tx,
     tables::{
         operations,
         servers::{self, Server as ServerRow},
         tokens::{self, ConsumeError},
+        warnings,
     },
 };
 use std::sync::{Arc, Mutex};
@@ -31,10 +32,49 @@ use uuid::Uuid;
 enum Outcome {
     /// It is pending now.
     Registered,
-    /// Its identity belongs to a server that answers, with another certificate.
-    Takeover { id: String, name: String },
+    /// Its identity belongs to somebody else; an operator has to hear of it.
+    Alert(Alert),
     /// The token does not allow it.
     Refused(Error),
+}
+
+/// An attempt that is suspicious in itself.
+struct Alert {
+    /// Kind of what it was about: a server, or a machine without one.
+    kind: &'static str,
+    /// Which.
+    object: String,
+    /// The server's id: polled at once, since it may have been reinstalled.
+    server: Option<String>,
+    /// What the sender is told, and the operator.
+    text: String,
+}
+
+impl Alert {
+    fn server(row: ServerRow) -> Outcome {
+        let text = format!(
+            "server {:?} has this hardware identity and another certificate, and was seen alive; remove it, or wait until it is found unresponsive",
+            row.name
+        );
+        Outcome::Alert(Self { kind: "server", object: row.name, server: Some(row.id), text })
+    }
+
+    fn machine(id: String, refusal: &Refusal) -> Outcome {
+        Outcome::Alert(Self { kind: "machine", object: id, server: None, text: refusal.to_string() })
+    }
+
+    /// What is left of it when the transaction of the registration is undone.
+    fn record(&self, tx: &mut Tx<'_>, sender: &str, now: i64) -> Result<(), StoreError> {
+        audit::append(tx, &audit::refusal(now, "registration.takeover", self.kind, &self.object, sender))?;
+        let emitted = warnings::Emitted {
+            kind: "Registration refused".into(),
+            scope: "registration".into(),
+            entity_type: self.kind.into(),
+            entity: self.object.clone(),
+            messages: vec![format!("a machine that calls itself {sender:?} came with a valid token: {}", self.text)],
+        };
+        warnings::emit(tx, &emitted, &Uuid::now_v7().to_string(), now).map(drop)
+    }
 }
 
 /// Registers the machine that proved to own `certificate` (PEM) with this fingerprint. Answers the center's client certificate.
@@ -76,15 +116,15 @@ pub async fn register(
     let outcome = outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
     match (outcome, done) {
         (Some(Outcome::Registered), Ok(())) => Ok(engine.identities().client.certificate_pem.clone()),
-        (Some(Outcome::Takeover { id, name }), _) => {
-            tracing::warn!(server = %name, sender = %who, "refused a registration that would take over a server");
-            let entry = audit::refusal(now.micros(), "registration.takeover", "server", &name, &who);
-            engine.store().write(move |tx| audit::append(tx, &entry)).await?;
+        (Some(Outcome::Alert(alert)), _) => {
+            tracing::warn!(kind = alert.kind, object = %alert.object, sender = %who, "refused a registration");
+            let (text, server, now) = (alert.text.clone(), alert.server.clone(), now.micros());
+            engine.store().write(move |tx| alert.record(tx, &who, now)).await?;
             // If it was reinstalled, its old certificate is gone: the poll finds that out, and the next attempt passes.
-            engine.poll_soon(&id);
-            Err(Error::NotAuthorized(format!(
-                "server {name:?} has this hardware identity and another certificate, and was seen alive; remove it, or wait until it is found unresponsive"
-            )))
+            if let Some(id) = server {
+                engine.poll_soon(&id);
+            }
+            Err(Error::NotAuthorized(text))
         }
         (Some(Outcome::Refused(e)), _) => Err(e),
         (_, Err(e)) => Err(match Error::from(e) {
@@ -145,7 +185,8 @@ impl Newcomer {
     ) -> Result<Outcome, StoreError> {
         let machine_id = match self.machine(tx, None, false, system_uuid.as_deref(), machine_key.as_deref())? {
             Registered::Machine(id) => id,
-            Registered::Refused(refusal) => return Ok(Outcome::Refused(Error::NotAuthorized(refusal.to_string()))),
+            Registered::Refused(id, refusal) if refusal.is_alert() => return Ok(Alert::machine(id, &refusal)),
+            Registered::Refused(_, refusal) => return Ok(Outcome::Refused(Error::NotAuthorized(refusal.to_string()))),
         };
         let mut row = ServerRow {
             id: self.server_id.clone(),
@@ -178,15 +219,13 @@ impl Newcomer {
         let same = row.fingerprint.as_deref() == Some(self.fingerprint.as_str());
         let alive = tracking::status(&row) == ServerStatus::Ready;
         if !same && (alive || row.cluster.is_some()) {
-            return Ok(Outcome::Takeover { id: row.id, name: row.name });
+            return Ok(Alert::server(row));
         }
         let ids = (row.system_uuid.clone(), row.machine_key.clone());
         match self.machine(tx, Some(&row), same, ids.0.as_deref(), ids.1.as_deref())? {
             Registered::Machine(id) => row.machine_id = id,
-            Registered::Refused(refusal) if refusal.is_alert() => {
-                return Ok(Outcome::Takeover { id: row.id, name: row.name });
-            }
-            Registered::Refused(refusal) => return Ok(Outcome::Refused(Error::NotAuthorized(refusal.to_string()))),
+            Registered::Refused(_, refusal) if refusal.is_alert() => return Ok(Alert::server(row)),
+            Registered::Refused(_, refusal) => return Ok(Outcome::Refused(Error::NotAuthorized(refusal.to_string()))),
         }
         let action = if same { "server.register-again" } else { "server.register" };
         row.connection_url.clone_from(&self.post.connection_url);
