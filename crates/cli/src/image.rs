@@ -1,29 +1,23 @@
 //! Images of installation media from a center: loaded in one go or several, checked, unpacked, written to a file or a disk.
 //!
-//! A center answers a gzip file whose entity tag is its content's. What has come is kept beside the target under that tag, so
-//! that the next run goes on where the last one broke off, also by an image that was prepared anew. The checksum of the
-//! gzip file covers all of the image, and tells whether what arrived is what was sent.
+//! A center answers a gzip file whose entity tag is its content's, so an image that was prepared anew goes on where the last
+//! one broke off (see `resume`). The checksum of the gzip file covers all of the image, and tells whether what arrived is
+//! what was sent.
 
 use crate::context::{Context, Loss};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::remote::Remote;
+use crate::resume::Incoming;
 use crate::text::decimal_size;
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
-use http::{HeaderValue, StatusCode, header};
-use http_body_util::BodyExt;
 use indicatif::ProgressBar;
-use muster_clients::machine::AnswerBody;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// How often in a row a connection may break without that anything came, before we give up.
-const TRIES: u32 = 8;
 /// Bytes that are written at once.
 const BLOCK: usize = 1 << 20;
 /// Blocks of an answer that wait to be written.
@@ -85,16 +79,16 @@ pub(crate) async fn get(ctx: &Context, remote: &Remote, path: &str, target: Targ
         _ => crate::transfer::progress(ctx, &name),
     };
     let mut image = Incoming::begin(remote, path).await?;
-    if let Some(total) = image.total {
-        crate::transfer::of_known_size(&bar, total);
-    }
+    image.tell_size(&bar);
     let written = match target {
-        Target::File(path) => image.write_file(&path, &bar).await,
+        Target::File(path) => write_file(&mut image, &path, &bar).await,
         Target::Disk(disk) => {
             let opened = disk.open()?;
-            image.through(&bar, move |packed| to_disk(packed, opened, &disk)).await
+            through(&mut image, &bar, move |packed| to_disk(packed, opened, &disk)).await
         }
-        Target::Out => image.through(&bar, |packed| unpack(packed, &mut io::stdout().lock(), "standard output")).await,
+        Target::Out => {
+            through(&mut image, &bar, |packed| unpack(packed, &mut io::stdout().lock(), "standard output")).await
+        }
     };
     bar.finish_and_clear();
     let size = decimal_size(&written?.into());
@@ -104,142 +98,38 @@ pub(crate) async fn get(ctx: &Context, remote: &Remote, path: &str, target: Targ
     Ok(())
 }
 
-/// An image on its way.
-struct Incoming<'a> {
-    remote: &'a Remote,
-    path: &'a str,
-    /// Bytes of the gzip file, if they are known.
-    total: Option<u64>,
-    /// Its entity tag, if parts of it can be asked for.
-    tag: Option<String>,
-    /// An answer with all of it, from a center that has no parts.
-    whole: Option<AnswerBody>,
+/// To a new file, by way of one that the next run finds if this one does not come to its end.
+async fn write_file(incoming: &mut Incoming<'_>, target: &Path, bar: &ProgressBar) -> Result<u64> {
+    let (part, _) = incoming.write_part(target, bar).await?;
+    let (packed, target) = (part.clone(), target.to_owned());
+    let done = tokio::task::spawn_blocking(move || finish(&packed, &target)).await;
+    let done = done.map_err(|error| Error::Failed(error.to_string()))?;
+    if done.is_ok() || matches!(done, Err(Error::Failed(_))) {
+        fs::remove_file(&part).map_err(Error::io(format!("cannot remove {}", part.display())))?;
+    }
+    done
 }
 
-impl<'a> Incoming<'a> {
-    /// Asks for the first byte only: the headers tell the rest, and an error its cause.
-    async fn begin(remote: &'a Remote, path: &'a str) -> Result<Self> {
-        let answer = remote.part(path, "bytes=0-0", None).await?;
-        let text = |key| answer.headers().get(key).and_then(|value: &HeaderValue| value.to_str().ok());
-        let tag = text(header::ETAG).map(str::to_owned);
-        if answer.status() != StatusCode::PARTIAL_CONTENT {
-            return Ok(Self { remote, path, total: None, tag: None, whole: Some(answer.into_body()) });
-        }
-        let total = text(header::CONTENT_RANGE).and_then(|range| range.rsplit('/').next()?.parse().ok());
-        Ok(Self { remote, path, total, tag, whole: None })
-    }
-
-    /// Hands over what comes, from byte `at` on, over as many connections as it takes.
-    async fn fetch(&mut self, mut at: u64, bar: &ProgressBar, mut sink: impl AsyncFnMut(Bytes) -> Result) -> Result {
-        let mut tries = 0;
-        bar.set_position(at);
-        while self.total != Some(at) {
-            let before = at;
-            let broken = match self.answer(at).await {
-                Ok(mut body) => loop {
-                    match body.frame().await {
-                        None if self.total.is_none() => return Ok(()),
-                        None => break "the answer ended early".to_owned(),
-                        Some(Err(error)) => break error.to_string(),
-                        Some(Ok(frame)) => {
-                            let Ok(data) = frame.into_data() else { continue };
-                            at += data.len() as u64;
-                            bar.set_position(at);
-                            sink(data).await?;
-                        }
-                    }
-                },
-                Err(Error::Unreachable { cause, .. }) => cause,
-                Err(error) => return Err(error),
-            };
-            tries = if at > before { 1 } else { tries + 1 };
-            if self.tag.is_none() || tries > TRIES {
-                return Err(Error::Unreachable { address: self.remote.address().to_owned(), cause: broken });
-            }
-            tokio::time::sleep(Duration::from_millis(250 << tries)).await;
-        }
-        Ok(())
-    }
-
-    async fn answer(&mut self, at: u64) -> Result<AnswerBody> {
-        if let Some(whole) = self.whole.take() {
-            return Ok(whole);
-        }
-        let answer = self.remote.part(self.path, &format!("bytes={at}-"), self.tag.as_deref()).await?;
-        match answer.status() {
-            StatusCode::PARTIAL_CONTENT => Ok(answer.into_body()),
-            _ => Err(Error::Failed("the image became another one meanwhile; run the command again".into())),
-        }
-    }
-
-    /// To a new file, by way of one that the next run finds if this one does not come to its end.
-    async fn write_file(&mut self, target: &Path, bar: &ProgressBar) -> Result<u64> {
-        let part = part_name(target, self.tag.as_deref());
-        remove_other_parts(target, &part);
-        let cannot_write = || format!("cannot write {}", part.display());
-        let mut options = OpenOptions::new();
-        options.append(true).create(true).mode(0o600);
-        let mut file = options.open(&part).map_err(Error::io(cannot_write()))?;
-        let mut here = file.metadata().map_err(Error::io(cannot_write()))?.len();
-        if self.tag.is_none() || self.total.is_none_or(|total| here > total) {
-            file.set_len(0).map_err(Error::io(cannot_write()))?;
-            here = 0;
-        }
-        self.fetch(here, bar, async |data: Bytes| file.write_all(&data).map_err(Error::io(cannot_write()))).await?;
-        file.sync_all().map_err(Error::io(cannot_write()))?;
-        let (packed, target) = (part.clone(), target.to_owned());
-        let done = tokio::task::spawn_blocking(move || finish(&packed, &target)).await;
-        let done = done.map_err(|error| Error::Failed(error.to_string()))?;
-        if done.is_ok() || matches!(done, Err(Error::Failed(_))) {
-            fs::remove_file(&part).map_err(Error::io(format!("cannot remove {}", part.display())))?;
-        }
-        done
-    }
-
-    /// To what takes it as it comes.
-    async fn through(
-        &mut self,
-        bar: &ProgressBar,
-        taker: impl FnOnce(Arriving) -> Result<u64> + Send + 'static,
-    ) -> Result<u64> {
-        let (sender, receiver) = mpsc::channel(AHEAD);
-        let taking = tokio::task::spawn_blocking(move || taker(Arriving { receiver, now: Bytes::new() }));
-        let fetched = self
-            .fetch(0, bar, async |data: Bytes| {
-                sender.send(data).await.map_err(|_| Error::Failed("the image is not taken any more".into()))
-            })
-            .await;
-        drop(sender);
-        let taken = taking.await.map_err(|error| Error::Failed(error.to_string()))?;
-        // What came to its end was cut short if its sender was.
-        match (fetched, taken) {
-            (Err(error @ Error::Unreachable { .. }), _) => Err(error),
-            (_, Err(error)) | (Err(error), _) => Err(error),
-            (Ok(()), Ok(size)) => Ok(size),
-        }
-    }
-}
-
-/// Where what has come of an image is kept.
-fn part_name(target: &Path, tag: Option<&str>) -> PathBuf {
-    let tag: String = tag.unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).take(16).collect();
-    let mut name = target.as_os_str().to_owned();
-    name.push(if tag.is_empty() { ".part".to_owned() } else { format!(".{tag}.part") });
-    name.into()
-}
-
-/// Removes what came of other images for the same target: nobody goes on with it.
-fn remove_other_parts(target: &Path, part: &Path) {
-    let (Some(stem), Some(kept)) = (target.file_name().and_then(|n| n.to_str()), part.file_name()) else { return };
-    let directory = target.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let tag = name.to_str().and_then(|name| name.strip_prefix(stem)?.strip_prefix('.')?.strip_suffix(".part"));
-        let ours = tag.is_some_and(|tag| tag.len() == 16 && tag.bytes().all(|b| b.is_ascii_hexdigit()));
-        if ours && name != kept {
-            // One that cannot be removed does no harm.
-            drop(fs::remove_file(entry.path()));
-        }
+/// To what takes it as it comes.
+async fn through(
+    incoming: &mut Incoming<'_>,
+    bar: &ProgressBar,
+    taker: impl FnOnce(Arriving) -> Result<u64> + Send + 'static,
+) -> Result<u64> {
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    let taking = tokio::task::spawn_blocking(move || taker(Arriving { receiver, now: Bytes::new() }));
+    let fetched = incoming
+        .fetch(0, bar, async |data: Bytes| {
+            sender.send(data).await.map_err(|_| Error::Failed("the image is not taken any more".into()))
+        })
+        .await;
+    drop(sender);
+    let taken = taking.await.map_err(|error| Error::Failed(error.to_string()))?;
+    // What came to its end was cut short if its sender was.
+    match (fetched, taken) {
+        (Err(error @ Error::Unreachable { .. }), _) => Err(error),
+        (_, Err(error)) | (Err(error), _) => Err(error),
+        (Ok(()), Ok(size)) => Ok(size),
     }
 }
 
@@ -373,22 +263,5 @@ mod tests {
             }
         }
         assert_eq!(fs::read_dir(bed.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn parts_are_told_apart_by_content() {
-        let bed = tempfile::tempdir().unwrap();
-        let target = bed.path().join("image.iso");
-        let part = part_name(&target, Some("\"0123456789abcdef0123\""));
-        assert_eq!(part.file_name().unwrap(), "image.iso.0123456789abcdef.part");
-        assert_eq!(part_name(&target, None).file_name().unwrap(), "image.iso.part");
-        for name in ["image.iso.fedcba9876543210.part", "image.iso.old.part", "other.iso.fedcba9876543210.part"] {
-            fs::write(bed.path().join(name), "").unwrap();
-        }
-        fs::write(&part, "").unwrap();
-        remove_other_parts(&target, &part);
-        let mut left: Vec<_> = fs::read_dir(bed.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-        left.sort();
-        assert_eq!(left, ["image.iso.0123456789abcdef.part", "image.iso.old.part", "other.iso.fedcba9876543210.part"]);
     }
 }

@@ -19,6 +19,7 @@ mod output;
 mod probe;
 mod progress;
 mod remote;
+mod resume;
 mod table;
 mod text;
 mod transfer;

@@ -157,18 +157,11 @@ impl Remote {
         Ok(self.0.download(request(path, "application/json", sent)?).await?.into_body())
     }
 
-    /// A GET whose answer is a file, with further headers.
-    pub(crate) async fn file(
-        &self,
-        path: &ApiPath,
-        headers: &[(header::HeaderName, String)],
-    ) -> Result<http::Response<AnswerBody>> {
-        let mut request = http::Request::builder().uri(path.as_str());
-        for (name, value) in headers {
-            request = request.header(name, value);
-        }
-        let request = request.body(machine::empty());
-        Ok(self.0.download(request.map_err(|e| Error::Usage(format!("not a valid request: {e}")))?).await?)
+    /// A GET whose answer is a file.
+    pub(crate) async fn file(&self, path: &ApiPath) -> Result<AnswerBody> {
+        let request = http::Request::builder().uri(path.as_str()).body(machine::empty());
+        let request = request.map_err(|e| Error::Usage(format!("not a valid request: {e}")))?;
+        Ok(self.0.download(request).await?.into_body())
     }
 
     /// A call whose body is not JSON, and which is sent whole.

@@ -3,8 +3,8 @@
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::remote::{ApiPath, Remote, Reply};
+use crate::resume::Incoming;
 use futures_util::{TryStreamExt, stream};
-use http::header;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -56,53 +56,22 @@ pub(crate) async fn download(
 }
 
 /// Copies a file of the center to a new one. A copy that broke off before goes on where it was, as long as the center still
-/// has the same content: what is here of it lies beside, under a name with the content's entity tag.
+/// has the same content.
 pub(crate) async fn copy_file(ctx: &Context, remote: &Remote, path: &ApiPath, target: &Path) -> Result<u64> {
-    let name = target.display().to_string();
-    let failed = || Error::io(format!("cannot write {name}"));
-    let (head, mut content) = remote.file(path, &[]).await?.into_parts();
-    let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let tag = header(header::ETAG);
-    let size = header(header::CONTENT_LENGTH).parse::<u64>();
-    let size = size.map_err(|_| Error::Failed("the center does not say how large the file is".into()))?;
-    let short: String = tag.chars().filter(char::is_ascii_alphanumeric).take(16).collect();
-    let mut part = target.as_os_str().to_owned();
-    part.push(format!(".{short}.part"));
-    let mut file = tokio::fs::OpenOptions::new();
-    let mut file = file.append(true).create(true).mode(0o600).open(&part).await.map_err(failed())?;
-    let mut from = file.metadata().await.map_err(failed())?.len();
-    if from > size {
-        file.set_len(0).await.map_err(failed())?;
-        from = 0;
-    } else if from > 0 && from < size {
-        drop(content);
-        let range = [(header::RANGE, format!("bytes={from}-")), (header::IF_RANGE, tag.to_owned())];
-        let (head, rest) = remote.file(path, &range).await?.into_parts();
-        if head.status != http::StatusCode::PARTIAL_CONTENT {
-            // It changed in between, and all of it comes.
-            file.set_len(0).await.map_err(failed())?;
-            from = 0;
+    let mut incoming = Incoming::begin(remote, path.as_str()).await?;
+    let bar = progress(ctx, &target.display().to_string());
+    incoming.tell_size(&bar);
+    let written = incoming.write_part(target, &bar).await;
+    bar.finish_and_clear();
+    let (part, size) = written.map_err(|error| match error {
+        Error::Unreachable { address, cause } => {
+            let cause = format!("{cause}; the same command goes on where this one broke off");
+            Error::Unreachable { address, cause }
         }
-        content = rest;
-    }
-    let bar = progress(ctx, &name);
-    bar.set_position(from);
-    if from < size {
-        let copied = copy(remote, content, &mut file, &name, &bar, from).await;
-        bar.finish_and_clear();
-        from = copied.map_err(|error| match error {
-            Error::Unreachable { address, cause } => {
-                let cause = format!("{cause}; the same command goes on where this one broke off");
-                Error::Unreachable { address, cause }
-            }
-            error => error,
-        })?;
-    }
-    if from != size {
-        return Err(Error::Failed(format!("{name} has {from} of {size} bytes; the same command goes on from there")));
-    }
-    file.sync_all().await.map_err(failed())?;
-    tokio::fs::rename(&part, target).await.map_err(failed())?;
+        error => error,
+    })?;
+    let renamed = tokio::fs::rename(&part, target).await;
+    renamed.map_err(Error::io(format!("cannot write {}", target.display())))?;
     Ok(size)
 }
 
@@ -126,7 +95,7 @@ pub(crate) async fn check_file(target: &Path, sha256: &str) -> Result {
 
 /// Writes a file of the center to standard output.
 pub(crate) async fn print_file(remote: &Remote, path: &ApiPath) -> Result {
-    let content = remote.file(path, &[]).await?.into_body();
+    let content = remote.file(path).await?;
     copy(remote, content, &mut tokio::io::stdout(), "-", &ProgressBar::hidden(), 0).await.map(drop)
 }
 

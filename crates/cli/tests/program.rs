@@ -152,10 +152,10 @@ fn an_answer_of_something_else_is_named_by_its_status() {
 
 #[test]
 fn an_export_that_broke_off_goes_on_where_it_was() {
-    const TAG: &str = "ETag: \"abcdef0123456789ff\"\r\n";
     let updates = || ok(r#"[{"uuid":"u","version":"1","channels":["stable"],"update_status":"ready"}]"#);
     let rest = "Content-Range: bytes 4-9/10\r\n";
-    let bed = Bed::answering([updates(), (200, TAG, "0123456789".into()), (206, rest, "456789".into()), updates()]);
+    let first = "ETag: \"abcdef0123456789ff\"\r\nContent-Range: bytes 0-0/10\r\n";
+    let bed = Bed::answering([updates(), (206, first, "0".into()), (206, rest, "456789".into()), updates()]);
     let target = bed.scratch.path().join("u.tar");
     let part = bed.scratch.path().join("u.tar.abcdef0123456789.part");
     std::fs::write(&part, "0123").unwrap();
