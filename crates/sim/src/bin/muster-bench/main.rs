@@ -6,6 +6,7 @@
 mod burst;
 mod daemon;
 mod floor;
+mod images;
 mod list;
 mod plain;
 mod refresh;
@@ -59,7 +60,7 @@ struct Arguments {
     plain_keys: Option<PathBuf>,
 }
 
-/// One part of the measuring. A new one, such as images, gets a module, a line here and one in [`run`].
+/// One part of the measuring. A new one gets a module, a line here and one in [`run`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
     Start,

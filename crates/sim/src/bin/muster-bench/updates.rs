@@ -21,14 +21,14 @@ use tokio::task::JoinSet;
 use crate::burst::burst;
 use crate::daemon::{Daemon, Folder, cpu};
 use crate::plain::Plain;
-use crate::{Result, millis};
+use crate::{Result, images, millis};
 
 const UPDATES: &str = "/1.0/provisioning/updates";
 
-const MIB: usize = 1 << 20;
+pub const MIB: usize = 1 << 20;
 
 /// Clients at once, and bytes for each of them.
-const LOADS: [(usize, usize); 3] = [(1, 512 * MIB), (4, 512 * MIB), (32, 64 * MIB)];
+pub const LOADS: [(usize, usize); 3] = [(1, 512 * MIB), (4, 512 * MIB), (32, 64 * MIB)];
 
 /// Loads of which the median counts; both servers take turns.
 const TIMES: usize = 3;
@@ -53,30 +53,44 @@ pub async fn run(program: &Path) -> Result<()> {
     for number in 0..LISTED {
         // The newest ones are large.
         let size = LOADS.iter().rev().nth(number).map_or(MIB, |(_, size)| *size);
-        files.push(publisher.upload(&daemon, &folder, &format!("20251101000{number}"), size).await?);
+        let version = format!("20251101000{number}");
+        let content = noise(&version, size);
+        let file = File { name: "x86_64/incus.raw.gz", kind: "application", component: "incus", content };
+        files.push(publisher.upload(&daemon, &folder, &version, file).await?);
     }
-    println!("\n## Files of updates\n");
-    println!("| clients | bytes each | plain file server | its CPU per GiB | ours | our CPU per GiB | ratio |");
-    println!("|---|---|---|---|---|---|---|");
+    println!("\n## Files of updates\n\n{HEAD}");
     for (clients, size) in LOADS {
         let file = files.iter().find(|file| file.size == size).ok_or("a file that was not uploaded")?;
         load(&daemon, &plain, file, clients).await?;
     }
     checks(&daemon, &plain, &folder).await?;
+    images::run(&daemon, &plain, &folder, &publisher).await?;
     daemon.stop().await
 }
 
+/// Of a table of loads.
+pub const HEAD: &str = "| clients | bytes each | plain file server | its CPU per GiB | ours | our CPU per GiB | ratio |\n\
+                        |---|---|---|---|---|---|---|";
+
 /// A file of an update, here and there.
-struct Stored {
-    size: usize,
+pub struct Stored {
+    pub size: usize,
     /// Its path at the daemon.
-    path: String,
+    pub path: String,
     /// Its name below `updates/files`.
-    sha256: String,
+    pub sha256: String,
+}
+
+/// The only file of an update.
+pub struct File {
+    pub name: &'static str,
+    pub kind: &'static str,
+    pub component: &'static str,
+    pub content: Vec<u8>,
 }
 
 /// Signs updates.
-struct Publisher(Authority);
+pub struct Publisher(Authority);
 
 #[expect(clippy::disallowed_methods, reason = "the edge: signatures are of now")]
 fn now() -> SystemTime {
@@ -91,14 +105,14 @@ impl Publisher {
         Ok(Self(authority))
     }
 
-    /// Uploads an update with one file of `size` bytes that cannot be compressed.
-    async fn upload(&self, daemon: &Daemon, folder: &Folder, version: &str, size: usize) -> Result<Stored> {
-        let filename = "x86_64/incus.raw.gz";
-        let content = noise(version, size);
+    /// Uploads an update with one file.
+    pub async fn upload(&self, daemon: &Daemon, folder: &Folder, version: &str, file: File) -> Result<Stored> {
+        let File { name: filename, kind, component, content } = file;
+        let size = content.len();
         let sha256 = hex::encode(Sha256::digest(&content));
         let description = json!({"format": "1.0", "version": version, "origin": "bench", "severity": "none",
             "published_at": "2025-11-01T10:00:00Z", "channels": ["stable"], "files": [{"filename": filename,
-            "size": size, "sha256": sha256, "component": "incus", "type": "application", "architecture": "x86_64"}]});
+            "size": size, "sha256": sha256, "component": component, "type": kind, "architecture": "x86_64"}]});
         let signed = self.0.sign(&description.to_string(), Encoding::Clear, now())?;
         let path = folder.file("upload.tar");
         let mut tar = tar::Builder::new(std::fs::File::create(&path)?);
@@ -149,7 +163,8 @@ struct Took {
     cpu: f64,
 }
 
-async fn load(daemon: &Daemon, plain: &Plain, file: &Stored, clients: usize) -> Result<()> {
+/// Measures a load of a file, and prints a line of the table.
+pub async fn load(daemon: &Daemon, plain: &Plain, file: &Stored, clients: usize) -> Result<()> {
     let (mut theirs, mut ours) = (Vec::new(), Vec::new());
     for _ in 0..TIMES {
         let path = format!("/{}", file.sha256);
