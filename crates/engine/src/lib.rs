@@ -13,6 +13,7 @@ pub mod images;
 mod machine;
 mod masks;
 pub mod operation;
+pub mod overrun;
 pub mod poll;
 mod presence;
 pub mod promotion;
@@ -59,6 +60,7 @@ struct Inner {
     files: updates::files::Files,
     update_list: updates::list::Cache,
     refreshes: updates::counters::Counters,
+    counts: overrun::Counts,
     fetches: Arc<services::update::Downloads>,
     uploads: tokio::sync::Semaphore,
     tasks: TaskTracker,
@@ -97,6 +99,7 @@ impl Engine {
             files,
             update_list: updates::list::Cache::default(),
             refreshes: updates::counters::Counters::default(),
+            counts: overrun::Counts::default(),
             fetches,
             uploads: tokio::sync::Semaphore::new(services::update::UPLOADS),
             tasks: TaskTracker::new(),
@@ -203,6 +206,15 @@ impl Engine {
     /// What was fetched from the update source since the start.
     pub fn refreshes(&self) -> &updates::counters::Counters {
         &self.0.refreshes
+    }
+
+    /// How many machines there were at the last look.
+    pub fn counted_machines(&self) -> overrun::Counted {
+        self.0.counts.get()
+    }
+
+    pub(crate) fn counts(&self) -> &overrun::Counts {
+        &self.0.counts
     }
 
     /// What is left of the file system that the files of updates lie on. Blocks for a moment.

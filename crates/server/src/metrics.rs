@@ -6,6 +6,7 @@ use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, text::encode},
     metrics::{
+        MetricType,
         counter::{ConstCounter, Counter},
         gauge::{ConstGauge, Gauge},
     },
@@ -126,6 +127,29 @@ impl Collector for Preparing {
     }
 }
 
+/// Machines by their state.
+struct Machines(Engine);
+
+impl std::fmt::Debug for Machines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Machines")
+    }
+}
+
+impl Collector for Machines {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let counted = self.0.counted_machines();
+        let help = "Machines by lifecycle state, as of the last minute";
+        let mut family = encoder.encode_descriptor("machines", help, None, MetricType::Gauge)?;
+        for (state, count) in &counted.states {
+            ConstGauge::new(*count).encode(family.encode_family(&[("lifecycle", state.as_str())])?)?;
+        }
+        let overdue = ConstGauge::new(counted.overdue);
+        let help = "Machines that are longer than expected in a state that passes by itself";
+        overdue.encode(encoder.encode_descriptor("machines_overdue", help, None, overdue.metric_type())?)
+    }
+}
+
 /// The registry and its members. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -147,6 +171,7 @@ impl Metrics {
         registry.register_collector(Box::new(Updates(engine.clone())));
         registry.register_collector(Box::new(Preparing(engine.clone())));
         registry.register_collector(Box::new(Loading(downloads.clone())));
+        registry.register_collector(Box::new(Machines(engine.clone())));
         Self { registry: Arc::new(registry), requests, failures }
     }
 

@@ -7,7 +7,9 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
-use muster_engine::{Engine, clock::Clock, images, operation, poll, promotion, settings, updates::schedule, upkeep};
+use muster_engine::{
+    Engine, clock::Clock, images, operation, overrun, poll, promotion, settings, updates::schedule, upkeep,
+};
 use muster_store::{KeyRing, Store};
 use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -82,6 +84,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
             tokio::spawn(poll::run(engine.clone(), shutdown.clone())),
             tokio::spawn(upkeep::run(engine.clone(), shutdown.clone())),
             tokio::spawn(promotion::run(engine.clone(), shutdown.clone())),
+            tokio::spawn(overrun::run(engine.clone(), shutdown.clone())),
             tokio::spawn(schedule::run(engine.clone(), options.skip_first_refresh, shutdown.clone())),
         ]
     });

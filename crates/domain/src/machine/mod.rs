@@ -10,6 +10,7 @@ pub mod asset;
 pub mod axes;
 pub mod birth;
 pub mod command;
+pub mod expected;
 pub mod lifecycle;
 pub mod moves;
 pub mod refusal;

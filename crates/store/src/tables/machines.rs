@@ -147,6 +147,8 @@ pub struct Filter {
     pub lifecycle: Option<String>,
     /// Not those in this one.
     pub hidden: Option<String>,
+    /// Only machines in a state that passes by itself.
+    pub passing: bool,
     /// Only machines of this type.
     pub server_type: Option<String>,
     /// Only machines whose id is behind this one.
@@ -158,6 +160,9 @@ pub fn list(tx: &mut Tx, filter: &Filter, limit: i64) -> Result<Vec<Machine>> {
     let mut wanted = Conditions::new();
     wanted.and("lifecycle =", filter.lifecycle.as_deref());
     wanted.and("lifecycle <>", filter.hidden.as_deref());
+    if filter.passing {
+        wanted.and_sql("lifecycle IN ('registering', 'used_registering', 'cleaning')");
+    }
     wanted.and("server_type =", filter.server_type.as_deref());
     wanted.and("id >", filter.after.as_deref());
     let limit = wanted.value(limit);
