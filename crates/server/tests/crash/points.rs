@@ -33,8 +33,8 @@ impl Tale {
     fn number(self) -> u64 {
         match self {
             Self::Machine(story) => story as u64,
-            Self::Updates => 3,
-            Self::Images => 4,
+            Self::Updates => 4,
+            Self::Images => 5,
         }
     }
 
@@ -127,6 +127,11 @@ fn a_registration_survives_a_kill_anywhere() {
 #[test]
 fn a_reboot_survives_a_kill_anywhere() {
     run(Tale::Machine(Story::Reboot));
+}
+
+#[test]
+fn an_allocation_and_its_release_survive_a_kill_anywhere() {
+    run(Tale::Machine(Story::Tenancy));
 }
 
 #[test]

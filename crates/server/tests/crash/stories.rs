@@ -7,8 +7,9 @@ use crate::{
 use http::Method;
 use muster_clients::center::CenterError;
 use muster_sim::fleet::{FleetEvent, Simulated, What};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -26,6 +27,8 @@ pub enum Story {
     Reboot,
     /// Wiped, registered anew with a token for one use, ready.
     FactoryReset,
+    /// Taken by somebody, given back, wiped, available again.
+    Tenancy,
 }
 
 /// What became of a run.
@@ -82,7 +85,7 @@ pub async fn tell(story: Story, database: Database, at: u64) -> Result<Told, Str
     let down = Duration::from_millis(if slow { 4000 } else { 400 });
     let (fleet, mut events) = site.fleet(1, "a", &token, down).await;
     let machine = fleet.machine(1).unwrap().clone();
-    let mut teller = Teller { story, machine, answered: false, asked: 0, before: String::new() };
+    let mut teller = Teller { story, machine, answered: BTreeSet::new(), asked: 0, before: String::new() };
     if story != Story::Registration {
         teller.before = until_ready(&mut daemon).await;
         Seen::default().take(&mut events);
@@ -156,8 +159,8 @@ async fn operations(daemon: &Daemon) -> Option<Vec<Value>> {
 struct Teller {
     story: Story,
     machine: Arc<Simulated>,
-    /// The daemon said that it was done.
-    answered: bool,
+    /// What the daemon said was done.
+    answered: BTreeSet<&'static str>,
     /// How often it was asked.
     asked: usize,
     /// Name of the server when the story began.
@@ -165,27 +168,46 @@ struct Teller {
 }
 
 impl Teller {
-    fn kind(&self) -> &'static str {
+    /// What is asked for, one after the other.
+    fn kinds(&self) -> &'static [&'static str] {
         match self.story {
-            Story::Registration => "register",
-            Story::Reboot => "reboot",
-            Story::FactoryReset => "factory-reset",
+            Story::Registration => &[],
+            Story::Reboot => &["reboot"],
+            Story::FactoryReset => &["factory-reset"],
+            Story::Tenancy => &["allocate", "release"],
         }
+    }
+
+    /// Where, and with what.
+    async fn request(&self, daemon: &Daemon, kind: &str) -> Option<(String, Option<Value>)> {
+        if self.story != Story::Tenancy {
+            return Some((format!("{SERVERS}/{}/system/:{kind}", self.before), None));
+        }
+        let machines = daemon.list("/1.0/machines").await?;
+        let id = machines.first()?["id"].as_str()?.to_owned();
+        let body = if kind == "allocate" { json!({"owner": "anna"}) } else { json!({}) };
+        Some((format!("/1.0/machines/{id}/:{kind}"), Some(body)))
     }
 
     /// Does what is to be done next. `Ok` when the story is over, else what is missing.
     async fn go_on(&mut self, daemon: &Daemon) -> Result<(), String> {
         let gone = || "the daemon is gone".to_owned();
         let all = operations(daemon).await.ok_or_else(gone)?;
-        let ours: Vec<_> = all.iter().filter(|o| o["kind"] == self.kind()).collect();
-        if self.story != Story::Registration && ours.is_empty() {
-            if self.answered {
-                return Err("lost: the request was answered and its operation is not there".into());
+        for kind in self.kinds() {
+            let ours = all.iter().find(|o| o["kind"] == *kind);
+            if ours.is_some_and(|o| o["status"] == "succeeded") {
+                continue;
             }
-            let path = format!("{SERVERS}/{}/system/:{}", self.before, self.kind());
+            if let Some(open) = ours {
+                return Err(format!("an operation is not over: {open}"));
+            }
+            if self.answered.contains(kind) {
+                return Err(format!("lost: {kind} was answered and its operation is not there"));
+            }
+            let (path, body) = self.request(daemon, kind).await.ok_or_else(gone)?;
             self.asked += 1;
-            match daemon.call(Method::POST, &path, None).await {
-                Ok(_) => self.answered = true,
+            match daemon.call(Method::POST, &path, body.as_ref()).await {
+                Ok(_) => drop(self.answered.insert(kind)),
                 Err(CenterError::Unreachable(_) | CenterError::NotAnEnvelope { .. }) => {}
                 Err(e) => return Err(format!("refused: {e}")),
             }
@@ -217,15 +239,15 @@ impl Teller {
             }
         };
         let operations = operations(daemon).await.unwrap();
-        let ours = operations.iter().filter(|o| o["kind"] == self.kind()).count();
-        if self.story != Story::Registration {
-            must(ours == 1, format!("{ours} operations"));
-            must(self.asked <= 2, format!("asked {} times", self.asked));
+        for kind in self.kinds() {
+            let ours = operations.iter().filter(|o| o["kind"] == *kind).count();
+            must(ours == 1, format!("{ours} operations of kind {kind}"));
         }
+        must(self.asked <= self.kinds().len() + 1, format!("asked {} times", self.asked));
         let (boots, wipes) = match self.story {
             Story::Registration => (0, 0),
             Story::Reboot => (1, 0),
-            Story::FactoryReset => (1, 1),
+            Story::FactoryReset | Story::Tenancy => (1, 1),
         };
         must(seen.boots == boots, format!("booted {} times, not {boots}", seen.boots));
         must(seen.wipes == wipes, format!("wiped {} times, not {wipes}", seen.wipes));
@@ -249,10 +271,18 @@ impl Teller {
         let count = |action: &str, reason: Option<&str>| {
             audit.iter().filter(|e| e["action"] == action && reason.is_none_or(|r| e["reason"] == r)).count()
         };
-        if self.story != Story::Registration {
-            let started = count("operation.start", Some(self.kind()));
-            must(started == 1, format!("{started} audit entries of the start"));
+        for kind in self.kinds() {
+            let started = count("operation.start", Some(kind));
+            must(started == 1, format!("{started} audit entries of the start of {kind}"));
         }
+        let states: Vec<&str> =
+            audit.iter().filter(|e| e["action"] == "machine.transition").filter_map(|e| e["to"].as_str()).collect();
+        let wanted: &[&str] = match self.story {
+            Story::Registration | Story::Reboot => &["registering", "unavailable", "available"],
+            Story::FactoryReset => &["registering", "unavailable", "available", "unavailable", "cleaning", "available"],
+            Story::Tenancy => &["registering", "unavailable", "available", "used", "cleaning", "available"],
+        };
+        must(states == wanted, format!("the machine went through {states:?}"));
         let registered = count("server.register", None);
         let wanted = 1 + wipes;
         must(registered == wanted, format!("{registered} audit entries of a registration, not {wanted}"));
