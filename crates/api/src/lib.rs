@@ -8,6 +8,7 @@ pub mod envelope;
 pub mod lenient;
 pub mod machine;
 pub mod provisioning;
+pub mod subscription;
 pub mod system;
 pub mod time;
 pub mod warning;

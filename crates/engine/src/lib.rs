@@ -17,6 +17,7 @@ pub mod overrun;
 pub mod poll;
 mod presence;
 pub mod promotion;
+pub mod reservation;
 pub mod services;
 pub mod settings;
 pub mod updates;
@@ -61,6 +62,7 @@ struct Inner {
     update_list: updates::list::Cache,
     refreshes: updates::counters::Counters,
     counts: overrun::Counts,
+    subscribed: reservation::Totals,
     fetches: Arc<services::update::Downloads>,
     uploads: tokio::sync::Semaphore,
     tasks: TaskTracker,
@@ -100,6 +102,7 @@ impl Engine {
             update_list: updates::list::Cache::default(),
             refreshes: updates::counters::Counters::default(),
             counts: overrun::Counts::default(),
+            subscribed: reservation::Totals::default(),
             fetches,
             uploads: tokio::sync::Semaphore::new(services::update::UPLOADS),
             tasks: TaskTracker::new(),
@@ -215,6 +218,11 @@ impl Engine {
 
     pub(crate) fn counts(&self) -> &overrun::Counts {
         &self.0.counts
+    }
+
+    /// What the subscriptions ask for and lack, as of the last look at them.
+    pub fn subscribed(&self) -> &reservation::Totals {
+        &self.0.subscribed
     }
 
     /// What is left of the file system that the files of updates lie on. Blocks for a moment.

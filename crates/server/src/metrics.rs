@@ -69,6 +69,30 @@ impl Collector for Updates {
     }
 }
 
+/// Machines that are kept for somebody, as of the last look at the subscriptions.
+struct Subscriptions(Engine);
+
+impl std::fmt::Debug for Subscriptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Subscriptions")
+    }
+}
+
+impl Collector for Subscriptions {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let totals = self.0.subscribed();
+        for (name, help, value) in [
+            ("subscriptions_active", "Subscriptions that are neither stopped nor over", totals.active()),
+            ("subscriptions_wanted_machines", "Machines that they ask for", totals.wanted()),
+            ("subscriptions_missing_machines", "Machines that they lack", totals.missing()),
+        ] {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}
+
 /// Downloads of update files, counted where they have their turns.
 struct Loading(Arc<Downloads>);
 
@@ -170,6 +194,7 @@ impl Metrics {
         registry.register_collector(Box::new(MachineCalls(engine.machine_calls().clone())));
         registry.register_collector(Box::new(Updates(engine.clone())));
         registry.register_collector(Box::new(Preparing(engine.clone())));
+        registry.register_collector(Box::new(Subscriptions(engine.clone())));
         registry.register_collector(Box::new(Loading(downloads.clone())));
         registry.register_collector(Box::new(Machines(engine.clone())));
         Self { registry: Arc::new(registry), requests, failures }

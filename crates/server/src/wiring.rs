@@ -8,7 +8,7 @@ use crate::{
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use muster_engine::{
-    Engine, clock::Clock, images, operation, overrun, poll, promotion, settings, updates::schedule, upkeep,
+    Engine, clock::Clock, images, operation, overrun, poll, promotion, reservation, settings, updates::schedule, upkeep,
 };
 use muster_store::{KeyRing, Store};
 use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
@@ -85,6 +85,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<()> {
             tokio::spawn(upkeep::run(engine.clone(), shutdown.clone())),
             tokio::spawn(promotion::run(engine.clone(), shutdown.clone())),
             tokio::spawn(overrun::run(engine.clone(), shutdown.clone())),
+            tokio::spawn(reservation::run(engine.clone(), shutdown.clone())),
             tokio::spawn(schedule::run(engine.clone(), options.skip_first_refresh, shutdown.clone())),
         ]
     });

@@ -5,9 +5,11 @@ use super::{Subscription, TermError, Wanted};
 /// Most machines that one subscription keeps.
 pub const QUANTITY_LIMIT: u32 = 10_000;
 /// Longest name of a holder, in bytes.
-pub const HOLDER_LIMIT: usize = 255;
+pub const HOLDER_LIMIT: usize = 128;
 /// Longest name of a site, in bytes.
-pub const SITE_LIMIT: usize = 255;
+pub const SITE_LIMIT: usize = 128;
+/// Longest name of a type or a machine, in bytes.
+const NAME_LIMIT: usize = 255;
 /// Longest description, in bytes.
 pub const DESCRIPTION_LIMIT: usize = 4096;
 
@@ -66,9 +68,10 @@ impl Subscription {
         text("site", &self.site, SITE_LIMIT, false)?;
         text("description", description, DESCRIPTION_LIMIT, true)?;
         Self::quantity_of(self.quantity.into())?;
-        match self.wanted {
+        match &self.wanted {
+            Wanted::Type(name) => text("server_type", name, NAME_LIMIT, false),
             Wanted::Machine(_) if self.quantity != 1 => Err(Invalid::OneMachine(self.quantity)),
-            _ => Ok(()),
+            Wanted::Machine(id) => text("machine", id, NAME_LIMIT, false),
         }
     }
 }

@@ -66,7 +66,7 @@ impl std::str::FromStr for Status {
 
 /// A text that names no status.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no status of a subscription")]
+#[error("{:?} is no status of a subscription: active, stopped or ended", .0.chars().take(40).collect::<String>())]
 pub struct UnknownStatus(pub String);
 
 /// A subscription.

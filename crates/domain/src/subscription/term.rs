@@ -105,7 +105,16 @@ impl Term {
     /// The term as renewed at a time at which it is over: it ends after that time. None when it is not to be renewed, or
     /// when the calendar ends.
     pub fn renewed(&self, now: Time) -> Option<Self> {
-        if !self.renew || self.cycle_months == 0 || self.phase(now) != Phase::Over {
+        if !self.renew || self.phase(now) != Phase::Over {
+            return None;
+        }
+        self.end_of_cycle(now).map(|ends| Self { ends: Some(ends), ..*self })
+    }
+
+    /// The end of the cycle in which a time is: the first day that counts from the start and is after that time. None
+    /// without a cycle, or when the calendar ends.
+    pub fn end_of_cycle(&self, now: Time) -> Option<Time> {
+        if self.cycle_months == 0 {
             return None;
         }
         let (start, at) = (civil(self.starts), civil(now));
@@ -115,7 +124,7 @@ impl Term {
         loop {
             let ends = self.after_cycles(count)?;
             if ends > now {
-                return Some(Self { ends: Some(ends), ..*self });
+                return Some(ends);
             }
             count += 1;
         }

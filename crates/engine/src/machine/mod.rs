@@ -5,7 +5,10 @@ mod row;
 
 pub(crate) use row::{enrolled, load};
 
-use crate::services::audit;
+use crate::{
+    reservation,
+    services::audit::{self, Entry},
+};
 use muster_api::{machine::Erased, time::Time};
 use muster_domain::machine::{
     Change, Command, Lifecycle, Machine, Record, Refusal,
@@ -161,6 +164,21 @@ pub(crate) fn change(
     Ok(Ok(write(tx, row, server.filter(|_| ends), &change, by)?))
 }
 
+/// As [`change`], of the subscriptions' own: what they have planned needs no second look. Answers what to append to the
+/// audit at the end of the transaction.
+pub(crate) fn reserve(
+    tx: &mut Tx<'_>,
+    id: &str,
+    command: &Command,
+    by: By<'_>,
+) -> Result<Result<Vec<Entry>, Refusal>, StoreError> {
+    let Some((row, _, before)) = read(tx, id)? else { return Err(StoreError::NotFound) };
+    match transition(&before, command) {
+        Ok(change) => Ok(Ok(put(tx, row, None, &change, by)?.1)),
+        Err(refusal) => Ok(Err(refusal)),
+    }
+}
+
 /// As [`change`], of the machine behind a server.
 pub(crate) fn command(
     tx: &mut Tx<'_>,
@@ -193,18 +211,42 @@ fn insert(tx: &mut Tx<'_>, id: &str, new: New, change: &Change, by: By<'_>) -> R
     };
     row::store(&mut row, &change.machine);
     machines::insert(tx, &row)?;
-    record(tx, &row.id, &change.records, by)?;
+    for entry in entries(&row.id, &change.records, by) {
+        audit::append(tx, &entry)?;
+    }
     Ok(row)
 }
 
-/// Writes a change with everything that goes with it. `ended` is the server whose record goes.
+/// Writes a change with everything that goes with it, and what it means for subscriptions. `ended` is the server whose
+/// record goes.
 fn write(
+    tx: &mut Tx<'_>,
+    row: MachineRow,
+    ended: Option<&ServerRow>,
+    change: &Change,
+    by: By<'_>,
+) -> Result<Changed, StoreError> {
+    let before = row.clone();
+    let (mut changed, mut entries) = put(tx, row, ended, change, by)?;
+    let settled = reservation::follow(tx, &before, &changed.row, by.now)?;
+    if !settled.is_empty() {
+        entries.extend(settled);
+        changed.row = machines::get(tx, &before.id)?.ok_or(StoreError::NotFound)?;
+    }
+    for entry in &entries {
+        audit::append(tx, entry)?;
+    }
+    Ok(changed)
+}
+
+/// Writes a change; answers what to append to the audit, which comes last.
+fn put(
     tx: &mut Tx<'_>,
     mut row: MachineRow,
     ended: Option<&ServerRow>,
     change: &Change,
     by: By<'_>,
-) -> Result<Changed, StoreError> {
+) -> Result<(Changed, Vec<Entry>), StoreError> {
     let machine = &change.machine;
     let was_allocated = row.allocation.is_some();
     let was_clean = row.media == row::media(Media::Clean);
@@ -239,8 +281,8 @@ fn write(
         let text = format!("the data on its disks was accepted: {}", by.reason);
         note(tx, &row.id, "waiver", &text, by)?;
     }
-    record(tx, &row.id, &change.records, by)?;
-    Ok(Changed { row, dropped, records: change.records.clone() })
+    let entries = entries(&row.id, &change.records, by);
+    Ok((Changed { row, dropped, records: change.records.clone() }, entries))
 }
 
 /// Adds a note, with its audit entry; answers its number.
@@ -262,9 +304,9 @@ pub(crate) fn note(tx: &mut Tx<'_>, machine: &str, kind: &str, text: &str, by: B
 }
 
 /// One entry for each edge, so that replaying them gives the stored state.
-fn record(tx: &mut Tx<'_>, id: &str, records: &[Record], by: By<'_>) -> Result<(), StoreError> {
+fn entries(id: &str, records: &[Record], by: By<'_>) -> Vec<Entry> {
     use muster_domain::machine::Actor;
-    for record in records {
+    let entry = |record: &Record| {
         let actor = match record.actor {
             Actor::System => "system",
             Actor::Policy => "policy",
@@ -276,9 +318,9 @@ fn record(tx: &mut Tx<'_>, id: &str, records: &[Record], by: By<'_>) -> Result<(
         entry.reason = Some(by.reason.to_owned());
         entry.operation_id = by.operation.map(str::to_owned);
         entry.detail = serde_json::json!({"edge": record.edge}).to_string();
-        audit::append(tx, &entry)?;
-    }
-    Ok(())
+        entry
+    };
+    records.iter().map(entry).collect()
 }
 
 /// The machine of a row with the enrolment that the store has for it.

@@ -60,6 +60,8 @@ pub(super) fn store(row: &mut MachineRow, machine: &Machine) {
     row.media = media(machine.media);
     row.allocation = machine.allocation.as_ref().map(text);
     row.reservation = machine.reservation.as_ref().map(text);
+    let taken = machine.allocation.as_ref().and_then(|allocation| allocation.subscription.as_ref());
+    row.subscription = machine.reservation.as_ref().map(|r| &r.subscription).or(taken).cloned();
     row.alerts = text(&machine.alerts);
     row.flags = text(&Marks { flags: machine.flags, type_match: machine.type_match });
 }

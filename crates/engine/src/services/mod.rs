@@ -10,6 +10,7 @@ pub(crate) mod reason;
 pub mod server;
 pub mod site_key;
 pub mod sql;
+pub mod subscription;
 pub mod system;
 pub mod token;
 pub mod token_seed;

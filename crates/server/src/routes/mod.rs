@@ -15,6 +15,7 @@ mod server_filter;
 mod server_schema;
 mod server_stream;
 mod servers;
+mod subscriptions;
 mod system;
 mod token_seeds;
 mod tokens;
@@ -157,6 +158,13 @@ pub fn build(app: App) -> (Router, utoipa::openapi::OpenApi, Vec<Permission>) {
         .add(VIEW, routes!(events::stream))
         .add(EDIT, routes!(internal::dump))
         .add(EDIT, routes!(internal::query));
+    let routes = routes
+        .add(VIEW, routes!(subscriptions::list))
+        .add(CREATE, routes!(subscriptions::create))
+        .add(VIEW, routes!(subscriptions::get))
+        .add(EDIT, routes!(subscriptions::update))
+        .add(EDIT, routes!(subscriptions::stop))
+        .add(DELETE, routes!(subscriptions::delete));
     let routes = routes
         .add(VIEW, routes!(collections::clusters))
         .add(VIEW, routes!(collections::cluster_templates))

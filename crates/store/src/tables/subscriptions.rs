@@ -290,3 +290,16 @@ pub fn candidates(tx: &mut Tx, of: Of<'_>) -> Result<Vec<Candidate>> {
         Ok((machine, server))
     })
 }
+
+/// Id and label of the server type with this id or, failing that, this label.
+pub fn server_type(tx: &mut Tx, name: &str) -> Result<Option<(String, String)>> {
+    let sql =
+        "SELECT id, label FROM server_types WHERE id = $1 OR label = $1 ORDER BY CASE WHEN id = $1 THEN 0 ELSE 1 END";
+    tx.query_opt(sql, params![name], |row| Ok((row.text(0)?, row.text(1)?)))
+}
+
+/// The labels of the server types that subscriptions ask for, by the type's id.
+pub fn labels(tx: &mut Tx) -> Result<Vec<(String, String)>> {
+    let sql = "SELECT id, label FROM server_types WHERE id IN (SELECT type_id FROM subscriptions)";
+    tx.query(sql, params![], |row| Ok((row.text(0)?, row.text(1)?)))
+}

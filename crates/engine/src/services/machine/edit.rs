@@ -4,6 +4,7 @@ use super::{create::split, missing, moves::forget};
 use crate::{
     Actor, Engine, Error,
     machine::{self, By},
+    reservation,
     services::audit,
 };
 use muster_api::{machine::MachinePut, provisioning::server::MASK};
@@ -43,7 +44,7 @@ pub async fn edit(engine: &Engine, actor: &Actor, id: &str, put: MachinePut, exp
         }
         row.asset = serde_json::to_string(&kept).unwrap_or_default();
         let by = By::new(&actor.0, "edited", now);
-        let mut gone = None;
+        let (mut gone, mut settled) = (None, Vec::new());
         if let Some(bmc) = bmc.clone() {
             let masked = bmc.as_ref().is_some_and(|bmc| bmc.password == MASK);
             let stored = if masked { machines::bmc_password(tx, &wanted)? } else { None };
@@ -62,8 +63,13 @@ pub async fn edit(engine: &Engine, actor: &Actor, id: &str, put: MachinePut, exp
             }
         } else {
             machines::update(tx, &row)?;
+            // One that stands elsewhere may be another machine to a subscription.
+            settled = reservation::follow(tx, &row, &row, now)?;
         }
         audit::append(tx, &audit::entry(now, &actor, "machine.edit", "machine", &wanted))?;
+        for entry in &settled {
+            audit::append(tx, entry)?;
+        }
         Ok(Ok(gone))
     });
     let gone = done.await.map_err(|e| match e {
