@@ -8,6 +8,7 @@ mod channels;
 pub mod clock;
 mod error;
 mod follow;
+mod hardware;
 mod identity;
 pub mod images;
 mod machine;

@@ -253,7 +253,7 @@ pub struct Outcome {
     pub opened: Vec<String>,
     /// Names of those that have ended.
     pub closed: Vec<String>,
-    /// Whether one that stays says something else than before.
+    /// Whether one that stays says something else than before, or one of another source has ended by itself.
     pub altered: bool,
 }
 
@@ -261,8 +261,10 @@ pub struct Outcome {
 /// and who answers for it stay, unless it does more than it did when they answered for it.
 pub fn take(present: Vec<Alert>, report: Report, now: Timestamp) -> Outcome {
     let (mut own, mut alerts): (Vec<Alert>, Vec<Alert>) = present.into_iter().partition(|a| a.source == report.source);
+    let all = alerts.len();
     alerts.retain(|alert| alert.is_open(now));
-    let mut outcome = Outcome { alerts, opened: Vec::new(), closed: Vec::new(), altered: false };
+    let altered = alerts.len() < all;
+    let mut outcome = Outcome { alerts, opened: Vec::new(), closed: Vec::new(), altered };
     for reported in report.alerts {
         let before = own.iter().position(|a| a.name == reported.name).map(|n| own.swap_remove(n));
         let before = before.filter(|alert| alert.is_open(now));

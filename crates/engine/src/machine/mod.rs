@@ -1,12 +1,13 @@
 //! The physical machine behind a server: born at first contact, never lost (`lifecycle.md` 5.1, 5.4). What becomes of it is
 //! decided by `domain`; here its row is read, written, and each change of lifecycle recorded.
 
+pub(crate) mod alerts;
 mod row;
 
 pub(crate) use row::{enrolled, load};
 
 use crate::{
-    reservation,
+    hardware, reservation,
     services::audit::{self, Entry},
 };
 use muster_api::{machine::Erased, time::Time};
@@ -153,6 +154,10 @@ pub(crate) fn change(
     command: &Command,
     by: By<'_>,
 ) -> Result<Result<Changed, Refusal>, StoreError> {
+    let row = match command {
+        Command::FirstPoll { .. } | Command::Done { .. } | Command::Resync => hardware::settle(tx, row, command, by)?,
+        _ => row,
+    };
     let before = load(&row, server.and_then(enrolled))?;
     let change = match transition(&before, command) {
         Ok(change) => change,

@@ -13,7 +13,7 @@ pub(crate) use muster_domain::server::hidden;
 pub use scheduler::run;
 
 use crate::{
-    Actor, ChannelIndexes, Engine, Error,
+    Actor, ChannelIndexes, Engine, Error, hardware,
     machine::{self, By},
     services::{
         audit,
@@ -228,6 +228,11 @@ async fn apply(
         servers::update_observation(tx, &row.id, asked.observed, &stored)?;
         if step.changed || taken.is_some_and(|c| releases(&c.versions) != running) {
             operations::wake(tx, &row.machine_id)?;
+        }
+        // First, so that what is wrong with it keeps it out of the pool.
+        if let Some(collected) = taken {
+            let by = By::new("system", "its hardware was seen", now.micros());
+            hardware::seen(tx, &row.machine_id, &row.name, &collected.hardware, by)?;
         }
         if step.registered {
             let pooled = row.server_type.parse::<ServerType>().is_ok_and(ServerType::is_incus);

@@ -88,6 +88,7 @@ pub(super) fn first_poll(d: &mut Draft, open: bool, accepts_data: bool) -> Resul
             d.go(Lifecycle::Used, Actor::System)?;
             d.machine.operation = None;
             d.registered_type();
+            d.machine.flags.requires_re_register = false;
         }
         Lifecycle::Unavailable | Lifecycle::Defective | Lifecycle::Registering => waive(d, waives),
         _ => {}

@@ -4,6 +4,7 @@
 use super::{check, tracking, view};
 use crate::{
     Engine, Error,
+    hardware::expected,
     machine::{self, By, Registered},
     services::{audit, operation},
 };
@@ -188,6 +189,9 @@ impl Newcomer {
             Registered::Refused(id, refusal) if refusal.is_alert() => return Ok(Alert::machine(id, &refusal)),
             Registered::Refused(_, refusal) => return Ok(Outcome::Refused(Error::NotAuthorized(refusal.to_string()))),
         };
+        let actor = self.actor();
+        let by = By::new(&actor, "registered with a token", self.now.micros());
+        expected::registered(tx, &machine_id, system_uuid.as_deref(), by)?;
         let mut row = ServerRow {
             id: self.server_id.clone(),
             machine_id,
