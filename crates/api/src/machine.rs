@@ -68,6 +68,21 @@ pub struct MachineDetail {
     pub obstacles: Vec<String>,
     /// The newest note's text, or empty.
     pub comment: String,
+    /// The operations that go on with it and with the server on it.
+    pub work: Vec<MachineWork>,
+}
+
+/// An operation that goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MachineWork {
+    /// UUID of the operation.
+    pub id: String,
+    /// `release`, `reboot`, ...
+    pub kind: String,
+    /// `pending`, `running` or `waiting`.
+    pub status: String,
+    /// What it waits for.
+    pub reason: String,
 }
 
 /// What is being done with a machine.

@@ -27,6 +27,8 @@ pub enum Move {
     Release,
     /// Take it.
     Allocate,
+    /// End what is being done with it; what has failed already is given up, where that leads somewhere.
+    Cancel,
     /// Accept the data on its disks.
     Waive,
     /// No new allocation for now.
@@ -56,7 +58,7 @@ pub struct Terms {
 
 impl Move {
     /// Every one, in the order in which they are shown.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::SetAvailable,
         Self::SetUnavailable,
         Self::SetDefective,
@@ -65,6 +67,7 @@ impl Move {
         Self::Release,
         Self::Clean,
         Self::ReRegister,
+        Self::Cancel,
         Self::Decommission,
         Self::Waive,
         Self::Hold,
@@ -87,6 +90,7 @@ impl Move {
             Self::Clean => "clean",
             Self::Release => "release",
             Self::Allocate => "allocate",
+            Self::Cancel => "cancel",
             Self::Waive => "waive",
             Self::Hold => "hold",
             Self::Unhold => "unhold",
@@ -146,6 +150,7 @@ impl Move {
             Self::Release if terms.unreachable => Command::Forget,
             Self::Release => Command::Release { method: Method::OsReset, force },
             Self::Allocate => Command::Lock(terms.claim.clone()),
+            Self::Cancel => Command::Cancel,
             Self::Waive => Command::Waive,
             Self::Hold => Command::SetHold(true),
             Self::Unhold => Command::SetHold(false),

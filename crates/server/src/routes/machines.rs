@@ -103,7 +103,7 @@ pub async fn update(
 }
 
 /// Makes a move, by its name behind a colon: `set-available`, `set-unavailable`, `set-defective`, `remove-from-rack`,
-/// `allocate`, `release`, `clean`, `re-register`, `decommission`, `waive`, `hold`, `unhold`, `protect`, `unprotect`, `retire`,
+/// `allocate`, `release`, `clean`, `re-register`, `cancel`, `decommission`, `waive`, `hold`, `unhold`, `protect`, `unprotect`, `retire`,
 /// `unretire`. With `dry_run` it only says what would happen. Work that goes on is answered with 202 and its operation.
 #[utoipa::path(post, path = "/1.0/machines/{id}/{move}", tag = "machines",
     params(("id" = String, Path), ("move" = String, Path), ("dry_run" = Option<bool>, Query)), request_body = MovePost,

@@ -191,6 +191,12 @@ fn a_release_can_be_thought_better_of_and_a_lost_machine_is_given_up() {
         assert_eq!(status, StatusCode::OK);
         assert_eq!(operation(&bench, &id_of).await["status"], "cancelled");
         assert_eq!(machine(&bench, &id).await["lifecycle"], "used", "nothing has happened");
+        let begun = made(&bench, &id, "release", json!({"grace_seconds": 600})).await;
+        let pending = machine(&bench, &id).await;
+        assert_eq!((&pending["work"][0]["id"], open(&pending, "cancel")), (&begun["operation"], true));
+        made(&bench, &id, "cancel", json!({})).await;
+        assert_eq!(operation(&bench, begun["operation"].as_str().unwrap()).await["status"], "cancelled");
+        assert_eq!(refused(&bench, &id, "cancel", json!({})).await, Value::Null);
 
         // It does not answer any more: the release says so and changes nothing; giving it up is another thing.
         fleet.machines()[0].set_fault(Some(Fault::Refuse));
@@ -319,6 +325,15 @@ fn machines_are_named_in_advance_found_and_edited() {
             bench.engine.store().read(move |tx| muster_store::tables::machines::bmc_password(tx, &id)).await.unwrap()
         };
         assert_eq!(password.unwrap().expose(), "calvin", "the mask keeps what is stored");
+
+        // What does not come is given up: only then another state can be set by hand.
+        assert_eq!(refused(&bench, &id, "set-defective", json!({"note": "dead on arrival"})).await, 12);
+        let body = json!({"system_uuid": "lost-1"}).to_string();
+        let (_, answer) = bench.ask(Who::Unix, "POST", MACHINES, body).await;
+        let lost = answer["metadata"]["id"].as_str().unwrap().to_owned();
+        made(&bench, &lost, "cancel", json!({"note": "lost in the post"})).await;
+        assert_eq!(machine(&bench, &lost).await["operation"]["phase"], "failed");
+        made(&bench, &lost, "decommission", json!({})).await;
 
         // Its operating system registers: the same record goes on.
         let token = bench.token(1).await;

@@ -74,6 +74,8 @@ pub(crate) enum Moves {
         #[command(flatten)]
         args: MoveArgs,
     },
+    /// End what is being done with machines; what has failed already is given up
+    Cancel(MoveArgs),
     /// End the records of machines
     Decommission(MoveArgs),
     /// Accept the data on the disks of machines: --note says why
@@ -140,6 +142,7 @@ impl Moves {
             }
             Self::Clean { grace, args } => ("clean", MovePost { grace_seconds: seconds(grace), ..plain }, args),
             Self::ReRegister { force, args } => ("re-register", MovePost { force, ..plain }, args),
+            Self::Cancel(args) => ("cancel", plain, args),
             Self::Decommission(args) => ("decommission", plain, args),
             Self::Waive(args) => ("waive", plain, args),
             Self::Hold(args) => ("hold", plain, args),

@@ -163,6 +163,12 @@ pub(super) fn page(machine: &Value, history: &Value, now: jiff::Timestamp) -> St
         text.push_str("\nClosed:\n");
         text.push_str(&compact(Some(&["Move", "Why Not", "What To Do"]), &closed));
     }
+    let work = |w: &Value| vec![field(w, "id"), field(w, "kind"), field(w, "status"), field(w, "reason")];
+    let work: Vec<Vec<String>> = items(&machine["work"]).iter().map(work).collect();
+    if !work.is_empty() {
+        text.push_str("\nGoing on:\n");
+        text.push_str(&compact(Some(&["Operation", "Kind", "Status", "Waits For"]), &work));
+    }
     let all = items(history);
     let recent: Vec<Vec<String>> = all.iter().skip(all.len().saturating_sub(RECENT)).map(cells).collect();
     if !recent.is_empty() {

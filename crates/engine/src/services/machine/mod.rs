@@ -13,7 +13,11 @@ pub use moves::{Request, What, make};
 pub use muster_domain::machine::Move;
 pub use notes::{add_note, history, notes};
 
-use crate::{Actor, Engine, Error, machine::read, services::audit};
+use crate::{
+    Actor, Engine, Error,
+    machine::read,
+    services::{audit, operation},
+};
 use muster_api::machine::{Machine, MachineDetail};
 use muster_domain::machine::lifecycle::Lifecycle;
 use muster_store::tables::{
@@ -89,14 +93,15 @@ pub async fn get(engine: &Engine, actor: &Actor, id: &str) -> Result<(MachineDet
     let found = engine.store().read(move |tx| {
         let Some(found) = read(tx, &wanted)? else { return Ok(None) };
         let newest = machine_notes::list(tx, &wanted, i64::MAX, 1)?.pop();
-        Ok(Some((found, newest)))
+        let work = operation::on_machine(tx, &wanted)?;
+        Ok(Some((found, newest, work)))
     });
-    let ((row, server, mut machine), newest) = found.await?.ok_or_else(|| missing(id))?;
+    let ((row, server, mut machine), newest, work) = found.await?.ok_or_else(|| missing(id))?;
     if let (Some(enrolment), Some(server)) = (&mut machine.enrolment, &server) {
         enrolment.update_due = moves::update_due(engine, server).await?;
     }
     let generation = row.generation;
-    let detail = view::detail(row, server.as_ref(), &machine, &actor.0, newest)?;
+    let detail = view::detail(row, server.as_ref(), &machine, &actor.0, view::Beside { newest, work })?;
     Ok((detail, generation))
 }
 

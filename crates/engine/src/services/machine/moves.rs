@@ -7,7 +7,10 @@ use crate::{
     operation::Wish,
     services::{audit, operation, server::tracking},
 };
-use muster_api::machine::{ClaimPost, MoveOutcome, MovePost, MoveStep};
+use muster_api::{
+    machine::{ClaimPost, MoveOutcome, MovePost, MoveStep},
+    time::Time,
+};
 use muster_domain::{
     machine::{
         self as domain, Actor as Who, Command, EdgeId, Lifecycle, Move, Record, Refusal,
@@ -164,6 +167,13 @@ impl Asked {
         if let (Some(enrolment), Some(server)) = (&mut known.enrolment, &server) {
             enrolment.update_due = is_due(server, channels);
         }
+        // Work that has not changed the machine yet is ended without changing it.
+        if self.wanted == Move::Cancel && known.operation.is_none() && !self.dry_run {
+            let now = Time::from_micros(now);
+            if operation::cancel_on_machine(tx, id, actor, now)? {
+                return Ok(Ok((self.outcome(), None)));
+            }
+        }
         let plan = match self.wanted.plan(&known, &self.terms) {
             Ok(plan) => plan,
             Err(refusal) => return Ok(Err(refused(refusal, &known, &self.terms))),
@@ -177,11 +187,9 @@ impl Asked {
             return Ok(Err(Error::Invalid(format!("Invalid request, note: is missing; {why}"))));
         }
         let mut outcome = MoveOutcome {
-            name: self.wanted.as_str().into(),
-            dry_run: self.dry_run,
             steps: plan.records.iter().filter_map(step).collect(),
             loses: losses(self.wanted, &known, &row, server.as_ref()),
-            operation: String::new(),
+            ..self.outcome()
         };
         if self.dry_run {
             return Ok(Ok((outcome, None)));
@@ -204,6 +212,9 @@ impl Asked {
             outcome.operation = operation;
             return Ok(Ok((outcome, None)));
         }
+        if self.wanted == Move::Cancel {
+            operation::cancel_on_machine(tx, id, actor, Time::from_micros(now))?;
+        }
         let kind = self.note_kind(known.lifecycle);
         let reason = if self.note.is_empty() { self.wanted.as_str() } else { &self.note };
         let by = By::new(&actor.0, reason, now);
@@ -223,6 +234,17 @@ impl Asked {
         }
         outcome.steps = changed.records.iter().filter_map(step).collect();
         Ok(Ok((outcome, changed.dropped)))
+    }
+
+    /// Nothing done yet.
+    fn outcome(&self) -> MoveOutcome {
+        MoveOutcome {
+            name: self.wanted.as_str().into(),
+            dry_run: self.dry_run,
+            steps: Vec::new(),
+            loses: Vec::new(),
+            operation: String::new(),
+        }
     }
 
     /// The work that it begins, if any.

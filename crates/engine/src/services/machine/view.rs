@@ -1,10 +1,10 @@
 //! Machines as they are on the wire.
 
-use crate::{Error, machine::load};
+use crate::{Error, machine::load, services::operation::is_on_machine};
 use muster_api::{
     machine::{
-        AlertClasses, Allocation, Asset, Flags, Machine, MachineBmc, MachineDetail, MachineOperation, OpenMove,
-        Reservation,
+        AlertClasses, Allocation, Asset, Flags, Machine, MachineBmc, MachineDetail, MachineOperation, MachineWork,
+        OpenMove, Reservation,
     },
     provisioning::server::MASK,
     time::Time,
@@ -15,7 +15,9 @@ use muster_domain::machine::{
     axes::{AllocationKind, Claim, Media},
     moves::Terms,
 };
-use muster_store::tables::{machine_notes::Note, machines::Machine as Row, servers::Server as ServerRow};
+use muster_store::tables::{
+    machine_notes::Note, machines::Machine as Row, operations::Operation, servers::Server as ServerRow,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// A machine, without what asks for its enrolment.
@@ -80,21 +82,42 @@ pub(super) fn asset(row: &Row) -> Result<Asset, Error> {
     document(&row.asset, "")
 }
 
+/// What is kept beside a machine.
+pub(super) struct Beside {
+    /// The newest note.
+    pub newest: Option<Note>,
+    /// Its operations that are not over.
+    pub work: Vec<Operation>,
+}
+
 /// One machine with its moves. `actor` is who would take it.
 pub(super) fn detail(
     row: Row,
     server: Option<&ServerRow>,
     known: &domain::Machine,
     actor: &str,
-    newest: Option<Note>,
+    beside: Beside,
 ) -> Result<MachineDetail, Error> {
     let claim = Claim { owner: actor.to_owned(), kind: AllocationKind::Standalone, reference: actor.to_owned() };
     let holder = known.reservation.as_ref().map_or(actor, |r| &r.holder);
     let terms = Terms { claim: Claim { owner: holder.to_owned(), ..claim }, force: false, unreachable: false };
-    let moves = Move::ALL.into_iter().map(|m| open(m, known, &terms)).collect();
+    let mut moves: Vec<OpenMove> = Move::ALL.into_iter().map(|m| open(m, known, &terms)).collect();
+    // Work that has not changed the machine yet can be ended, too.
+    if beside.work.iter().any(is_on_machine)
+        && let Some(cancel) = moves.iter_mut().find(|m| m.name == Move::Cancel.as_str())
+    {
+        *cancel = OpenMove { open: true, reason: None, why: String::new(), way_out: String::new(), ..cancel.clone() };
+    }
+    let shown = |o: &Operation| MachineWork {
+        id: o.id.clone(),
+        kind: o.kind.clone(),
+        status: o.status.clone(),
+        reason: o.reason.clone(),
+    };
+    let work = beside.work.iter().map(shown).collect();
     let obstacles = obstacles(known, holder).into_iter().map(|o| o.text().to_owned()).collect();
     let machine = show(row, server.map(|s| s.name.clone()).unwrap_or_default(), known)?;
-    Ok(MachineDetail { machine, moves, obstacles, comment: newest.map(|n| n.note).unwrap_or_default() })
+    Ok(MachineDetail { machine, moves, obstacles, comment: beside.newest.map(|n| n.note).unwrap_or_default(), work })
 }
 
 /// Whether a move can be made now, and why not.

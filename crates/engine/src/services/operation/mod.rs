@@ -16,7 +16,7 @@ use crate::{
 use begin::{fill, mark};
 use muster_api::time::Time;
 use muster_store::{
-    StoreError,
+    StoreError, Tx,
     tables::{
         operations::{self, Operation},
         servers,
@@ -140,6 +140,28 @@ pub async fn cancel(engine: &Engine, actor: &Actor, id: &str) -> Result<View, Er
         Err(StoreError::NotFound) => Err(over()),
         Err(e) => Err(e.into()),
     }
+}
+
+/// What goes on with a machine and with the server on it.
+pub(crate) fn on_machine(tx: &mut Tx<'_>, machine: &str) -> Result<Vec<Operation>, StoreError> {
+    let filter = Filter { machine_id: Some(machine.to_owned()), unfinished: true, ..Filter::default() };
+    operations::list(tx, &filter, i64::MAX)
+}
+
+/// Whether an operation is work on the machine itself.
+pub(crate) fn is_on_machine(operation: &Operation) -> bool {
+    plan_of(operation).is_ok_and(|plan| matches!(plan, Plan::Reset(_) | Plan::Checkup(_)))
+}
+
+/// Asks for the end of the work on a machine itself; answers whether there was any.
+pub(crate) fn cancel_on_machine(tx: &mut Tx<'_>, machine: &str, actor: &Actor, now: Time) -> Result<bool, StoreError> {
+    let mut any = false;
+    for found in on_machine(tx, machine)?.iter().filter(|operation| is_on_machine(operation)) {
+        operations::request_cancel(tx, &found.id, now.micros())?;
+        audit::append(tx, &entry(found, "cancel", actor, now))?;
+        any = true;
+    }
+    Ok(any)
 }
 
 /// Begins one anew that failed or was cancelled, with what was asked for then.
