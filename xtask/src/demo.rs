@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::process::{self, Guard, Interrupt, PAUSE};
-use crate::{daemon, http, places, source};
+use crate::{daemon, http, life, places, source};
 
 /// How long `--check` waits, first for the whole fleet and then for each step of a server.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -28,6 +28,8 @@ pub fn run(count: u32, check: bool) -> Result<ExitCode> {
     if check {
         return demo.check(count, &interrupt);
     }
+    demo.arrive(count, &interrupt)?;
+    demo.live(count)?;
     demo.invite();
     while !interrupt.asked() {
         demo.alive()?;
@@ -94,7 +96,8 @@ impl Demo {
             "server system update sim-0001 --watch",
             "server system reboot sim-0001 --watch",
             "update list",
-            "machine list",
+            "machine list --all",
+            "machine show sim-0002",
             "server --help",
         ] {
             println!("  cargo run -q -p muster-cli -- {line}");
@@ -108,14 +111,30 @@ impl Demo {
         println!("\nLogs: {dir}/musterd.log and muster-sim.log. Ctrl-C ends it; the next demo starts from nothing.");
     }
 
-    /// Proves that the fleet registers and gets ready and is due for an update, and that a server is updated to the end.
+    /// Waits until the whole fleet is registered and ready.
+    fn arrive(&mut self, count: u32, interrupt: &Interrupt) -> Result<Vec<Server>> {
+        let all = count as usize;
+        self.wait("registered and ready", interrupt, |fleet| {
+            let ready = fleet.iter().filter(|server| server.ready()).count();
+            (format!("{} of {all} registered, {ready} ready", fleet.len()), fleet.len() == all && ready == all)
+        })
+    }
+
+    /// Has the machines go through their lives, if there are enough of them.
+    fn live(&self, count: u32) -> Result<()> {
+        if count < life::SERVERS {
+            println!("demo: with {} servers there would be a machine in each state of its life", life::SERVERS);
+            return Ok(());
+        }
+        life::walk(&self.dir)
+    }
+
+    /// Proves that the fleet registers and gets ready and is due for an update, that a server is updated to the end, and that
+    /// machines go through their lives.
     fn check(&mut self, count: u32, interrupt: &Interrupt) -> Result<ExitCode> {
         let begin = Instant::now();
         let all = count as usize;
-        let fleet = self.wait("registered and ready", interrupt, |fleet| {
-            let ready = fleet.iter().filter(|server| server.ready()).count();
-            (format!("{} of {all} registered, {ready} ready", fleet.len()), fleet.len() == all && ready == all)
-        })?;
+        let fleet = self.arrive(count, interrupt)?;
         let arrived = begin.elapsed();
 
         let name = fleet.first().context("the fleet is empty")?.name.clone();
@@ -133,11 +152,13 @@ impl Demo {
             was_away |= !server.ready();
             was_away && server.ready() && server.version == source::OFFERED
         })?;
+        let updated = before.elapsed();
+        self.live(count)?;
         println!(
             "demo: {all} servers ready after {:.1} s; {name} updated to {}, rebooted and ready again after {:.1} s",
             arrived.as_secs_f64(),
             source::OFFERED,
-            before.elapsed().as_secs_f64()
+            updated.as_secs_f64()
         );
         Ok(ExitCode::SUCCESS)
     }

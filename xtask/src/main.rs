@@ -10,6 +10,7 @@ mod demo;
 mod fuzz;
 mod golden;
 mod http;
+mod life;
 mod places;
 mod postgres;
 mod process;
