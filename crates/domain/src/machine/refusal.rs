@@ -15,6 +15,8 @@ pub enum Guard {
     SystemOnly,
     /// Its disks may hold data.
     MediaDirty,
+    /// Somebody has it.
+    InUse,
     /// Its disks hold nobody's data.
     NotDirty,
     /// It is to retire.
@@ -76,6 +78,7 @@ impl Guard {
                 "its disks may hold the data of the owner before",
                 "clean it, or register it with a token that accepts existing data",
             ),
+            Self::InUse => ("somebody has it", "release it first"),
             Self::NotDirty => ("its disks are not marked as dirty", "nothing has to be accepted"),
             Self::Retiring => ("it is marked to retire", "take the mark back first"),
             Self::InPool => ("it is in the pool", "set it unavailable first"),

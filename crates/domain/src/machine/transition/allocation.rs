@@ -34,6 +34,7 @@ pub(super) fn unreserve(d: &mut Draft) -> Result<(), Refusal> {
 pub(super) fn lock(d: &mut Draft, claim: Claim) -> Result<(), Refusal> {
     let foreign = d.machine.reservation.as_ref().is_some_and(|r| r.holder != claim.owner);
     d.need(!foreign, Guard::NotHolder)?;
+    d.need(!d.machine.lifecycle.is_allocated(), Guard::InUse)?;
     if !d.machine.lifecycle.is_pool() {
         return Err(d.no_way(Lifecycle::Used));
     }

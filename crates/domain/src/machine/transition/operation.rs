@@ -53,7 +53,7 @@ pub(super) fn clean(d: &mut Draft, method: Method) -> Result<(), Refusal> {
     if !matches!(d.machine.lifecycle, Lifecycle::Unavailable | Lifecycle::Defective) {
         // A used machine is released, which is not the same as being cleaned.
         return match d.machine.lifecycle {
-            Lifecycle::Used => Err(Refusal::guard(d.machine.lifecycle, Some(Lifecycle::Cleaning), Guard::SystemOnly)),
+            Lifecycle::Used => Err(Refusal::guard(d.machine.lifecycle, Some(Lifecycle::Cleaning), Guard::InUse)),
             Lifecycle::Cleaning => d.refuse(Guard::Busy),
             _ => Err(d.no_way(Lifecycle::Cleaning)),
         };
