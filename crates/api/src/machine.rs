@@ -139,6 +139,8 @@ pub struct Flags {
 pub struct AlertClasses {
     /// An allocation.
     pub prevent_allocation: bool,
+    /// A change of its state on request.
+    pub prevent_state_changes: bool,
     /// Opening it for allocations.
     pub blocking: bool,
 }
@@ -360,4 +362,33 @@ pub struct HistoryEntry {
     /// More of it.
     #[schema(value_type = Object)]
     pub detail: serde_json::Value,
+}
+
+/// What a machine is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Hardware {
+    /// Id of its type, or empty.
+    pub server_type: String,
+    /// Label of its type, or empty.
+    pub label: String,
+    /// As it was seen last: `system`, `architecture`, `processors`, `memory_gib`, `disks`, `cards`, `gpus`.
+    #[schema(value_type = Object)]
+    pub inventory: serde_json::Value,
+}
+
+/// Hardware of a machine that was another than before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HardwareChange {
+    /// Counts the snapshots of the machine, from 1.
+    pub seq: i64,
+    /// When it was seen.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Time,
+    /// How it was learnt: `registration` or `poll`.
+    pub source: String,
+    /// What was another, in words; none for the first.
+    pub changes: Vec<String>,
+    /// The hardware then.
+    #[schema(value_type = Object)]
+    pub inventory: serde_json::Value,
 }

@@ -14,7 +14,7 @@ pub const EVENTS: i64 = 100_000;
 /// For how long events are kept, in microseconds: 30 days.
 pub const EVENTS_US: i64 = 30 * 86_400_000_000;
 /// How often it is looked.
-const EVERY: Duration = Duration::from_secs(600);
+const EVERY: Duration = Duration::from_secs(60);
 /// How long a daemon that died keeps others from it, in microseconds.
 const LEASE_US: i64 = 1_200_000_000;
 /// Rows deleted at once: others want to write too.
@@ -26,6 +26,9 @@ pub async fn run(engine: Engine, shutdown: CancellationToken) {
     loop {
         if let Err(error) = once(&engine, &owner).await {
             tracing::error!(%error, "cannot drop old events");
+        }
+        if let Err(error) = services::machine_alert::expire(&engine).await {
+            tracing::error!(%error, "cannot write what time has made of machines' alerts");
         }
         // Each daemon's own files.
         if let Err(error) = services::update::forget_kept(&engine).await {

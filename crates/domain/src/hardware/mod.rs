@@ -11,6 +11,7 @@ pub mod server_type;
 
 pub use drift::{Change, Severity, difference, drift};
 pub use inventory::Inventory;
+pub use read::is_placeholder;
 pub use server_type::{Fingerprint, Specification};
 
 #[cfg(test)]

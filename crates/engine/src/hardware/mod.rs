@@ -172,11 +172,15 @@ fn compare(tx: &mut Tx<'_>, row: MachineRow, inventory: &Inventory, by: By<'_>) 
     tell_type(tx, row, inventory, by)
 }
 
-/// After types were changed by hand: compares machines with their type again.
-pub(crate) fn compare_again(tx: &mut Tx<'_>, machine: &str, by: By<'_>) -> Result<(), StoreError> {
-    let Some(row) = machines::get(tx, machine)? else { return Ok(()) };
+/// After types were changed by hand: compares a machine with its type again. Answers whether it matches.
+pub(crate) fn compare_again(tx: &mut Tx<'_>, machine: &str, by: By<'_>) -> Result<bool, StoreError> {
+    let Some(row) = machines::get(tx, machine)? else { return Ok(false) };
+    if alerts::closed(&row)?.is_some() {
+        return Ok(false);
+    }
     let inventory: Inventory = parsed(&row.inventory, "inventory of machine", &row.id)?;
-    compare(tx, row, &inventory, by).map(drop)
+    let row = compare(tx, row, &inventory, by)?;
+    Ok(machine::load(&row, None)?.type_match == TypeMatch::Matched)
 }
 
 /// Whether nothing is known of its hardware yet.

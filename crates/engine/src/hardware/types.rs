@@ -1,6 +1,5 @@
 //! The server type of a machine: found by the fingerprint of its hardware, or made (`lifecycle.md` 2).
 
-use super::parsed;
 use crate::services::audit;
 use muster_domain::hardware::{Fingerprint, Inventory, Specification, server_type::VERSION};
 use muster_store::{
@@ -53,9 +52,4 @@ fn free_label(tx: &mut Tx<'_>, label: &str) -> Result<String, StoreError> {
 /// The label of a type, for people; its id where it is gone.
 pub(super) fn label(tx: &mut Tx<'_>, id: &str) -> Result<String, StoreError> {
     Ok(server_types::get(tx, id)?.map_or_else(|| id.to_owned(), |kind| kind.label))
-}
-
-/// What a type's specification says.
-pub(crate) fn specification(kind: &ServerType) -> Result<Specification, StoreError> {
-    parsed(&kind.specification, "server type", &kind.id)
 }

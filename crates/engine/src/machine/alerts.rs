@@ -8,6 +8,7 @@ use muster_api::time::Time;
 use muster_domain::machine::{
     Command, Refusal,
     alert::{self, Alert, Class, Mode, OWN_SOURCE, Outcome, Override, Report, Reported, Unfit},
+    transition,
 };
 use muster_store::{
     StoreError, Tx,
@@ -36,8 +37,8 @@ pub(crate) fn is_silent(tx: &mut Tx<'_>, machine: &str, now: i64) -> Result<bool
 
 /// What became of a request about alerts.
 pub(crate) enum Taken {
-    /// The machine as it is now, and whether anything is another than before.
-    Done(MachineRow, bool),
+    /// The machine as it is now.
+    Done(MachineRow),
     /// The machine's lifecycle does not allow it.
     Refused(Refusal),
     /// The machine has too many alerts for it.
@@ -77,6 +78,38 @@ pub(crate) fn answer(
     wanted.overridden = answer;
     let detail = json!({"source": source, "alert": name, "override": wanted.overridden});
     write(tx, row, &stored, &alerts, Some((action, detail)), by)
+}
+
+/// Ends an alert before its source does.
+pub(crate) fn end(
+    tx: &mut Tx<'_>,
+    row: MachineRow,
+    (source, name): (&str, &str),
+    by: By<'_>,
+) -> Result<Taken, StoreError> {
+    let stored = machine_alerts::list(tx, &row.id)?;
+    let mut alerts = read(&stored)?;
+    let all = alerts.len();
+    alerts.retain(|a| !(a.source == source && a.name == name));
+    if alerts.len() == all {
+        return Ok(Taken::Missing);
+    }
+    let detail = json!({"source": source, "opened": [], "closed": [name]});
+    write(tx, row, &stored, &alerts, Some(("machine.alerts", detail)), by)
+}
+
+/// Why nothing is reported about a machine any more: its record has ended.
+pub(crate) fn closed(row: &MachineRow) -> Result<Option<Refusal>, StoreError> {
+    let known = super::load(row, None)?;
+    Ok(transition(&known, &Command::SetAlerts(known.alerts)).err())
+}
+
+/// The record of a machine has ended: nothing of its alerts comes due any more.
+pub(crate) fn forget(tx: &mut Tx<'_>, machine: &str, now: i64) -> Result<(), StoreError> {
+    for alert in machine_alerts::list(tx, machine)?.into_iter().filter(|a| a.due_at.is_some_and(|due| due <= now)) {
+        machine_alerts::remove(tx, machine, &alert.source, &alert.name)?;
+    }
+    Ok(())
 }
 
 /// Time has gone on: what has ended goes, and what counts now is written to the machine.
@@ -120,7 +153,7 @@ pub(crate) fn own(
     let all = Report { source: OWN_SOURCE.into(), mode: Mode::Replace, alerts, author: by.actor.to_owned() };
     let id = row.id.clone();
     match report(tx, row, all, by)? {
-        Taken::Done(row, _) => Ok(row),
+        Taken::Done(row) => Ok(row),
         Taken::Refused(refusal) => Err(StoreError::Corrupt(format!("machine {id}: an alert was refused: {refusal}"))),
         Taken::Unfit(unfit) => Err(StoreError::Corrupt(format!("machine {id}: an alert was refused: {unfit}"))),
         Taken::Missing => Err(StoreError::NotFound),
@@ -145,7 +178,6 @@ fn write(
     let id = row.id.clone();
     let axes = alert::axes(after, now);
     let known = super::load(&row, None)?;
-    let changed = entry.is_some();
     let row = if known.alerts == axes {
         row
     } else {
@@ -161,7 +193,7 @@ fn write(
         entry.detail = detail.to_string();
         audit::append(tx, &entry)?;
     }
-    Ok(Taken::Done(row, changed))
+    Ok(Taken::Done(row))
 }
 
 fn alert(row: &Row) -> Result<Alert, StoreError> {

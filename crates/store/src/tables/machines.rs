@@ -194,6 +194,12 @@ pub fn find_by_identity(tx: &mut Tx, identity: &Identity) -> Result<Vec<Machine>
     tx.query(&sql, values, from_row)
 }
 
+/// Id of a machine in service with a serial number in this or in lower-case spelling, whoever its vendor is.
+pub fn with_serial(tx: &mut Tx, serial: &str) -> Result<Option<String>> {
+    let sql = "SELECT id FROM machines WHERE serial IN ($1, $2) AND lifecycle <> 'decommissioned' ORDER BY id LIMIT 1";
+    tx.query_opt(sql, params![serial, serial.to_lowercase()], |row| row.text(0))
+}
+
 /// The newest tombstone of the same hardware.
 pub fn find_decommissioned(tx: &mut Tx, identity: &Identity) -> Result<Option<Machine>> {
     let sql = format!(

@@ -120,7 +120,7 @@ fn check(post: MachinePost) -> Result<Checked, Vec<Fault>> {
 }
 
 /// What is kept in the open of a BMC, where its password is masked, and the password.
-pub(super) fn split(bmc: Option<MachineBmc>) -> (Option<MachineBmc>, Option<Secret>) {
+pub(crate) fn split(bmc: Option<MachineBmc>) -> (Option<MachineBmc>, Option<Secret>) {
     let Some(bmc) = bmc else { return (None, None) };
     let secret = (!bmc.password.is_empty()).then(|| Secret::new(bmc.password.clone()));
     let mask = if secret.is_some() { muster_api::provisioning::server::MASK } else { "" };

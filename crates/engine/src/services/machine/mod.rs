@@ -7,6 +7,7 @@ mod notes;
 mod view;
 
 pub use create::create;
+pub(crate) use create::split;
 pub use edit::edit;
 pub(crate) use moves::prepare;
 pub use moves::{Request, What, make};

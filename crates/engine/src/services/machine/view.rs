@@ -60,7 +60,11 @@ fn show(row: Row, server: String, known: &domain::Machine) -> Result<Machine, Er
             protected: flags.protected,
             requires_re_register: flags.requires_re_register,
         },
-        alerts: AlertClasses { prevent_allocation: known.alerts.prevent_allocation, blocking: known.alerts.blocking },
+        alerts: AlertClasses {
+            prevent_allocation: known.alerts.prevent_allocation,
+            prevent_state_changes: known.alerts.prevent_state_changes,
+            blocking: known.alerts.blocking,
+        },
         asset: asset(&row)?,
         bmc,
         system_uuid: row.system_uuid.unwrap_or_default(),
