@@ -4,11 +4,14 @@
 use http::HeaderValue;
 use libfuzzer_sys::fuzz_target;
 use muster_api::body::{BodyError, lenient, strict};
+use muster_api::machine::{MachinePost, MachinePut, MovePost};
 use muster_api::provisioning::seed::{TokenImagePost, TokenSeedPost, TokenSeedPut};
 use muster_api::provisioning::server::{ServerPost, ServerPut, ServerRename, ServerSelfUpdate};
 use muster_api::provisioning::token::TokenPut;
 use muster_clients::endpoint::Endpoint;
 use muster_clients::tls::Trust;
+use muster_domain::hardware::Inventory;
+use muster_domain::machine::asset::{self, Fault};
 use muster_domain::server::{address, check};
 use muster_fuzz::speaks;
 use serde::{Serialize, de::DeserializeOwned};
@@ -80,6 +83,14 @@ fn connection_url(url: &str) {
     assert!(Endpoint::https(&polled, trust, None).is_ok(), "{url:?} becomes {polled}");
 }
 
+/// What is kept is kept as it is the next time, and every fault names its field.
+fn kept<T: Clone + PartialEq + std::fmt::Debug>(given: T, check: fn(T, &str) -> Result<T, Vec<Fault>>) {
+    match check(given, "asset") {
+        Ok(kept) => assert_eq!(check(kept.clone(), "asset").as_ref(), Ok(&kept)),
+        Err(faults) => assert!(!faults.is_empty() && faults.iter().all(|fault| !fault.field.is_empty())),
+    }
+}
+
 fuzz_target!(|data: &[u8]| {
     let Some((kind, body)) = data.split_first() else { return };
     match kind {
@@ -106,6 +117,24 @@ fuzz_target!(|data: &[u8]| {
             name(&rename.name);
         }
         b't' => drop(read::<TokenPut>(lenient, body)),
+        b'm' => {
+            let Some(post) = read::<MachinePost>(strict, body) else { return };
+            kept(post.asset, asset::asset);
+            post.bmc.map(|bmc| kept(bmc, asset::bmc));
+            for text in [&post.system_uuid, &post.serial, &post.vendor] {
+                asset::identity("identity", text).ok();
+            }
+            asset::note("note", &post.note).ok();
+        }
+        b'M' => drop(read::<MachinePut>(strict, body)),
+        b'v' => drop(read::<MovePost>(strict, body)),
+        b'h' => {
+            let Ok(document) = serde_json::from_slice::<Value>(body) else { return };
+            let inventory = Inventory::read(&document);
+            let text = serde_json::to_string(&inventory).expect("an inventory is JSON");
+            let again: Inventory = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+            assert_eq!(again, inventory, "{text}");
+        }
         b'S' => drop(read::<TokenSeedPost>(strict, body)),
         b'P' => drop(read::<TokenSeedPut>(strict, body)),
         b'I' => drop(read::<TokenImagePost>(strict, body)),

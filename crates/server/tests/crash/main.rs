@@ -9,6 +9,7 @@
 
 mod daemon;
 mod images;
+mod lives;
 mod points;
 mod site;
 mod stories;
