@@ -93,8 +93,8 @@ impl Demo {
         println!("  export OPERATIONS_CENTER_SOCKET={socket}");
         for line in [
             "server list",
-            "server system update sim-0001 --watch",
-            "server system reboot sim-0001 --watch",
+            "server system update sim-0001 --reboot --watch",
+            "server system reboot sim-0002 --watch",
             "update list",
             "machine list --all",
             "machine show sim-0002",
@@ -143,14 +143,9 @@ impl Demo {
             bail!("{due} of {all} servers are due for {}", source::OFFERED);
         }
         let before = Instant::now();
-        let update = json!({"os": {"trigger_update": true}});
-        self.order(&name, "update", Some(&update))?;
-        self.until(&name, "updated", interrupt, |server| server.next == source::OFFERED && server.ready())?;
-        self.order(&name, "reboot", None)?;
-        let mut was_away = false;
-        self.until(&name, "rebooted and ready again", interrupt, |server| {
-            was_away |= !server.ready();
-            was_away && server.ready() && server.version == source::OFFERED
+        self.update(&name)?;
+        self.until(&name, "updated, rebooted and ready again", interrupt, |server| {
+            server.ready() && server.version == source::OFFERED && server.next == source::OFFERED
         })?;
         let updated = before.elapsed();
         self.live(count)?;
@@ -163,9 +158,16 @@ impl Demo {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Has a server do something.
-    fn order(&self, name: &str, what: &str, body: Option<&Value>) -> Result<()> {
-        http::ask(&daemon::socket(&self.dir), "POST", &format!("{SERVERS}/{name}/system/:{what}"), body).map(drop)
+    /// The one command that updates a server to the end.
+    fn update(&self, name: &str) -> Result<()> {
+        let mut muster = Command::new(places::binaries()?.join("muster"));
+        muster.env("OPERATIONS_CENTER_SOCKET", daemon::socket(&self.dir));
+        muster.args(["server", "system", "update", name, "--reboot", "--watch", "--timeout"]);
+        let status = muster.arg(format!("{}s", PATIENCE.as_secs())).status().context("cannot start muster")?;
+        if !status.success() {
+            bail!("muster could not update {name}; musterd's last lines:\n{}", process::tail(&daemon::log(&self.dir)));
+        }
+        Ok(())
     }
 
     /// Waits until one server is as it should be.

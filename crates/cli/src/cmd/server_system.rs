@@ -40,6 +40,9 @@ pub(crate) enum ServerSystem {
         /// Update the operating system, and with it the applications; this is done without the flag, too
         #[arg(long)]
         os: bool,
+        /// Reboot it into what was installed, and see that it runs; what runs on it stops meanwhile
+        #[arg(long)]
+        reboot: bool,
     },
     /// Wipe a server and let it register again
     FactoryReset {
@@ -110,9 +113,12 @@ pub(crate) async fn run(ctx: &Context, remote: &Remote, command: ServerSystem) -
         ServerSystem::Evacuate(target) => act(ctx, remote, &target, ":evacuate", None).await,
         ServerSystem::Restore(target) => act(ctx, remote, &target, ":restore", None).await,
         ServerSystem::Reboot(target) => act(ctx, remote, &target, ":reboot", None).await,
-        ServerSystem::Update { target, os: _ } => {
+        ServerSystem::Update { target, os: _, reboot } => {
             // Without the trigger the machine stays in "updating" for ever (servers.md 18, 9).
-            let body = json!({"os": {"name": "os", "trigger_update": true}, "applications": []});
+            let mut body = json!({"os": {"name": "os", "trigger_update": true}, "applications": []});
+            if reboot {
+                body["reboot"] = true.into();
+            }
             act(ctx, remote, &target, ":update", Some(&body)).await
         }
         ServerSystem::Poweroff { target, yes } => {

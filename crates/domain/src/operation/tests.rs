@@ -165,30 +165,114 @@ fn an_update_pushes_checks_and_reaches_its_goal() {
     };
     let updating = server(ServerStatus::Ready, StatusDetail::Updating);
     let mut plan = Update::new(goal.clone(), true, at(0));
-    assert_eq!(plan.next(&ready(), &has("1"), false, at(0)), Decision::Do(UpdateAction::Push(CallAction::Mark)));
+    assert_eq!(
+        plan.next(&ready(), &has("1"), Seen::Nothing, false, at(0)),
+        Decision::Do(UpdateAction::Push(CallAction::Mark))
+    );
     for outcome in [Outcome::Marked, Outcome::Begun, Outcome::Accepted] {
         plan.push.advance(outcome);
     }
     assert_eq!(plan.step(), "check");
-    assert_eq!(plan.next(&updating, &has("1"), false, at(1)), Decision::Do(UpdateAction::Check(CallAction::Call)));
+    assert_eq!(
+        plan.next(&updating, &has("1"), Seen::Nothing, false, at(1)),
+        Decision::Do(UpdateAction::Check(CallAction::Call))
+    );
     plan.check.advance(Outcome::Begun);
     plan.check.advance(Outcome::Accepted);
     plan = reload(plan);
-    assert!(reason(plan.next(&updating, &has("1"), false, at(2))).contains("installing"));
-    assert_eq!(plan.next(&updating, &has("2"), false, at(3)), Decision::Done);
-    assert!(cause(plan.next(&ready(), &has("1"), false, at(3))).contains("before everything"));
+    assert!(reason(plan.next(&updating, &has("1"), Seen::Nothing, false, at(2))).contains("installing"));
+    assert_eq!(plan.next(&updating, &has("2"), Seen::Nothing, false, at(3)), Decision::Done);
+    assert!(cause(plan.next(&ready(), &has("1"), Seen::Nothing, false, at(3))).contains("before everything"));
     let away = server(ServerStatus::Offline, StatusDetail::Rebooting);
-    assert!(reason(plan.next(&away, &has("1"), false, at(3))).contains("answer again"));
+    assert!(reason(plan.next(&away, &has("1"), Seen::Nothing, false, at(3))).contains("answer again"));
     // The check is refused: the mark goes.
     let mut refused = plan.clone();
     refused.check.progress = super::call::Progress::Refused("busy".into());
-    assert_eq!(refused.next(&updating, &has("1"), false, at(3)), Decision::Do(UpdateAction::Check(CallAction::Undo)));
+    assert_eq!(
+        refused.next(&updating, &has("1"), Seen::Nothing, false, at(3)),
+        Decision::Do(UpdateAction::Check(CallAction::Undo))
+    );
     // Without trigger: pushed, unmarked, over.
     let mut push = Update::new(goal, false, at(0));
-    assert_eq!(push.next(&ready(), &has("1"), false, at(0)), Decision::Do(UpdateAction::Push(CallAction::Call)));
+    assert_eq!(
+        push.next(&ready(), &has("1"), Seen::Nothing, false, at(0)),
+        Decision::Do(UpdateAction::Push(CallAction::Call))
+    );
     push.push.advance(Outcome::Begun);
     push.push.advance(Outcome::Accepted);
-    assert_eq!(push.next(&ready(), &has("1"), false, at(0)), Decision::Done);
+    assert_eq!(push.next(&ready(), &has("1"), Seen::Nothing, false, at(0)), Decision::Done);
+}
+
+#[test]
+fn an_update_with_a_reboot_ends_when_the_machine_runs_it() {
+    let goal = UpdateGoal([("IncusOS".to_owned(), "2".to_owned())].into());
+    let has = |version: &str, next: &str| Installed {
+        os: InstalledOs {
+            name: "IncusOS".into(),
+            version: version.into(),
+            version_next: next.into(),
+            needs_reboot: !next.is_empty(),
+        },
+        applications: Vec::new(),
+    };
+    let rebooting = server(ServerStatus::Offline, StatusDetail::Rebooting);
+    let mut plan = Update::new(goal.clone(), true, at(0)).with_reboot();
+    for outcome in [Outcome::Marked, Outcome::Begun, Outcome::Accepted, Outcome::Begun, Outcome::Accepted] {
+        plan.advance(outcome);
+    }
+    plan = reload(plan);
+    assert_eq!(plan.step(), "confirm");
+    // Nothing waits for a boot: there is nothing to reboot for.
+    assert_eq!(plan.next(&ready(), &has("2", ""), Seen::Nothing, false, at(9)), Decision::Done);
+    let restart = plan.next(&ready(), &has("1", "2"), Seen::Nothing, false, at(9));
+    assert_eq!(restart, Decision::Do(UpdateAction::Restart));
+    let mut refused = plan.clone();
+    refused.restarted(Err("its cluster is busy".into()), at(10));
+    refused = reload(refused);
+    let why = cause(refused.next(&ready(), &has("1", "2"), Seen::Nothing, false, at(10)));
+    assert!(why.starts_with("reboot: the update is installed") && why.ends_with("its cluster is busy"), "{why}");
+
+    plan.restarted(Ok(()), at(10));
+    plan = reload(plan);
+    assert_eq!(plan.step(), "reboot");
+    let call = plan.next(&rebooting, &has("1", "2"), Seen::Nothing, false, at(10));
+    assert_eq!(call, Decision::Do(UpdateAction::Reboot(CallAction::Call)));
+    plan.advance(Outcome::Begun);
+    // A crash: it is not rebooted twice.
+    plan = reload(plan);
+    let doubt = plan.next(&rebooting, &has("1", "2"), Seen::Nothing, false, at(20));
+    assert_eq!(reason(doubt), "finding out whether the reboot had begun");
+    let mut undone = plan.clone();
+    undone.advance(Outcome::Refused("no route".into()));
+    let undo = undone.next(&rebooting, &has("1", "2"), Seen::Nothing, false, at(20));
+    assert_eq!(undo, Decision::Do(UpdateAction::Reboot(CallAction::Undo)));
+    undone.advance(Outcome::Undone);
+    assert_eq!(cause(undone.next(&ready(), &has("1", "2"), Seen::Nothing, false, at(20))), "reboot: no route");
+    plan.advance(Outcome::Accepted);
+    plan = reload(plan);
+    assert_eq!(plan.step(), "return");
+    assert_eq!(reason(plan.next(&rebooting, &has("1", "2"), Seen::Nothing, false, at(30))), "waiting for a new boot");
+    let lost = server(ServerStatus::Offline, StatusDetail::Unresponsive);
+    let why = cause(plan.next(&lost, &has("1", "2"), Seen::Nothing, false, at(30)));
+    assert_eq!(why, "return: the server did not come back from its reboot");
+    // What is known when it is back is of before.
+    let mut now = 40;
+    let mut looks = 0;
+    let why = loop {
+        match plan.next(&ready(), &has("1", "2"), Seen::Nothing, false, at(now)) {
+            Decision::Do(UpdateAction::Look) => {
+                plan.looked(at(now));
+                looks += 1;
+                let runs = plan.next(&ready(), &has("2", ""), Seen::Nothing, false, at(now));
+                assert_eq!(runs, Decision::Done);
+            }
+            Decision::Wait { until, .. } => now = until.as_second() - at(0).as_second(),
+            Decision::Failed(cause) => break cause.to_string(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(looks, 5);
+    assert!(why.contains("came back with \"1\", and \"2\" still waits"), "{why}");
 }
 
 #[test]

@@ -69,10 +69,12 @@ pub(super) async fn observe(
                 return Ok((row, observed));
             }
         }
-        (Plan::Reboot(reboot), Some(row)) if reboot.is_in_doubt() => {
-            observed.seen = boot(engine, row, reboot.call.started.as_microsecond()).await;
-        }
         (Plan::Reset(_), _) => observed.seen = seen(engine, operation, params, plan, row.as_ref()).await?,
+        (plan, Some(row)) => {
+            if let Some(reboot) = plan.reboot().filter(|reboot| reboot.is_in_doubt()) {
+                observed.seen = boot(engine, row, reboot.call.started.as_microsecond()).await;
+            }
+        }
         _ => {}
     }
     Ok((row, observed))

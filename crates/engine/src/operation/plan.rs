@@ -82,6 +82,10 @@ pub(crate) enum Act {
     Refresh(RefreshAction),
     /// A step of a checkup.
     Checkup(CheckupAction),
+    /// Mark the server as rebooting, in the middle of an update.
+    Restart,
+    /// Poll the machine in full, to see what it runs after an update.
+    Look,
 }
 
 /// What a decision is made from.
@@ -142,7 +146,7 @@ impl Plan {
             Self::Reboot(_) => Reboot::STEPS,
             Self::Poweroff(_) => Poweroff::STEPS,
             Self::Maintenance(_) => MemberMaintenance::STEPS,
-            Self::Update(_) => Update::STEPS,
+            Self::Update(p) => p.steps(),
             Self::Configure(_) => Configure::STEPS,
             Self::Reset(_) => FactoryReset::STEPS,
             Self::Register(_) => Register::STEPS,
@@ -186,8 +190,7 @@ impl Plan {
             Self::Reboot(p) => Some(&p.call),
             Self::Poweroff(p) => Some(&p.call),
             Self::Maintenance(p) => Some(&p.call),
-            Self::Update(p) if p.push.progress == Progress::Accepted => Some(&p.check),
-            Self::Update(p) => Some(&p.push),
+            Self::Update(p) => Some(p.call()),
             Self::Configure(p) => Some(&p.call),
             Self::Reset(_) | Self::Register(_) | Self::Provider(_) | Self::Refresh(_) | Self::Checkup(_) => None,
         }
@@ -215,10 +218,15 @@ impl Plan {
             (Self::Maintenance(p), Some(server)) => {
                 p.next(server, &observed.incus, false, now).map(|a| act(a, Call::Member(p.direction)))
             }
-            (Self::Update(p), Some(server)) => p.next(server, &observed.installed, false, now).map(|a| match a {
-                UpdateAction::Push(a) => act(a, Call::Channel),
-                UpdateAction::Check(a) => act(a, Call::CheckUpdate),
-            }),
+            (Self::Update(p), Some(server)) => {
+                p.next(server, &observed.installed, observed.seen, false, now).map(|a| match a {
+                    UpdateAction::Push(a) => act(a, Call::Channel),
+                    UpdateAction::Check(a) => act(a, Call::CheckUpdate),
+                    UpdateAction::Reboot(a) => act(a, Call::Reboot),
+                    UpdateAction::Restart => Act::Restart,
+                    UpdateAction::Look => Act::Look,
+                })
+            }
             (Self::Configure(p), Some(server)) => p.next(server, false, false, now).map(|a| match p.target {
                 Target::Update => act(a, Call::Channel),
                 target => act(a, Call::Document(target)),
@@ -236,8 +244,7 @@ impl Plan {
             Self::Reboot(p) => p.call.advance(outcome),
             Self::Poweroff(p) => p.call.advance(outcome),
             Self::Maintenance(p) => p.call.advance(outcome),
-            Self::Update(p) if p.push.progress == Progress::Accepted => p.check.advance(outcome),
-            Self::Update(p) => p.push.advance(outcome),
+            Self::Update(p) => p.advance(outcome),
             Self::Configure(p) => p.call.advance(outcome),
             Self::Reset(_) | Self::Register(_) | Self::Provider(_) | Self::Refresh(_) | Self::Checkup(_) => {}
         }
@@ -254,6 +261,29 @@ impl Plan {
     pub fn advance_provider(&mut self, outcome: Result<(), String>, now: Timestamp) {
         if let Self::Provider(plan) = self {
             plan.advance(outcome, now);
+        }
+    }
+
+    /// The reboot that it is at, or that it is.
+    pub fn reboot(&self) -> Option<&Reboot> {
+        match self {
+            Self::Reboot(plan) => Some(plan),
+            Self::Update(plan) => plan.reboot(),
+            _ => None,
+        }
+    }
+
+    /// Takes note that the server is marked as rebooting, or why not.
+    pub fn advance_restart(&mut self, outcome: Result<(), String>, now: Timestamp) {
+        if let Self::Update(plan) = self {
+            plan.restarted(outcome, now);
+        }
+    }
+
+    /// Takes note of a look at what an updated machine runs.
+    pub fn advance_looked(&mut self, now: Timestamp) {
+        if let Self::Update(plan) = self {
+            plan.looked(now);
         }
     }
 
@@ -288,7 +318,9 @@ impl Plan {
     /// Whether a person who waits can be answered: the machine took what there was to take, or it failed.
     pub fn is_answered(&self) -> bool {
         match self {
-            Self::Update(p) if p.push.progress == Progress::Accepted => !p.trigger || p.check.is_answered(),
+            Self::Update(p) if p.push.progress == Progress::Accepted && p.reboot().is_none() => {
+                !p.trigger || p.check.is_answered()
+            }
             Self::Reset(p) => p.is_answered(),
             other => other.call().is_some_and(CallState::is_answered),
         }

@@ -27,6 +27,9 @@ pub enum Wish {
     Update {
         /// Look at once.
         trigger: bool,
+        /// Reboot it into what was installed.
+        #[serde(default)]
+        reboot: bool,
     },
     /// Another network configuration. The document is kept sealed, beside this.
     Network,

@@ -1,7 +1,7 @@
 //! One claimed operation: look, decide, do one thing, record it; until it has to wait or is over.
 
 use super::{
-    Ending, Params, Plan, State, machine, observe,
+    Ending, Mark, Params, Plan, State, machine, observe,
     perform::{self, Given},
     plan::{Act, Call},
     provider, record, refresh, reset,
@@ -12,9 +12,13 @@ use crate::{
     services::server::tracking,
     updates::index::Index,
 };
+use muster_api::{provisioning::status::ServerType, time::Time};
 use muster_domain::{
     operation::{Cause, Decision, call::Outcome},
-    server::{action, enrolment::PollOrigin},
+    server::{
+        action::{self, ActionContext, ServerAction},
+        enrolment::PollOrigin,
+    },
 };
 use muster_store::{
     Secret, StoreError, Tx,
@@ -123,6 +127,13 @@ impl Held {
                     self.holding(engine, poll).await?.ok();
                     self.plan.advance_poll(engine.clock().now().0);
                 }
+                Decision::Do(Act::Look) => {
+                    let poll = poll::poll(engine, &self.params.server, true, PollOrigin::Background);
+                    self.holding(engine, poll).await?.ok();
+                    self.plan.advance_looked(engine.clock().now().0);
+                    self.save(engine, "running", "finding out what the machine runs").await?;
+                }
+                Decision::Do(Act::Restart) => self.restart(engine).await?,
                 Decision::Do(Act::Provider) => {
                     let outcome = match &row {
                         Some(row) => self.holding(engine, provider::push(engine, row)).await?,
@@ -276,6 +287,36 @@ impl Held {
         Ok(())
     }
 
+    /// Marks the server as rebooting, unless it must not be rebooted now. The mark and the note of it are one transaction.
+    async fn restart(&mut self, engine: &Engine) -> Result<(), StoreError> {
+        let (before, now) = (self.plan.clone(), engine.clock().now());
+        self.plan.advance_restart(Ok(()), now.0);
+        let saved = self.row(engine, "running", "rebooting the server");
+        let (server, state, force) = (self.params.server.clone(), self.state.clone(), self.params.force);
+        let done = engine.store().write(move |tx| {
+            let Some(row) = servers::get_by_id(tx, &server)? else {
+                return Ok(Err("the server's record is gone".to_owned()));
+            };
+            match reboot_mark(tx, &row, force, now)? {
+                Err(refused) => Ok(Err(refused)),
+                Ok(mark) => {
+                    let state = State { mark: Some(mark), ..state.clone() };
+                    let text = serde_json::to_string(&state).map_err(|e| StoreError::Database(e.to_string()))?;
+                    let saved = Operation { state: text, ..saved.clone() };
+                    Ok(Ok((operations::save(tx, &saved)?, state)))
+                }
+            }
+        });
+        match done.await? {
+            Ok((generation, state)) => (self.operation.generation, self.state) = (generation, state),
+            Err(why) => {
+                self.plan = before;
+                self.plan.advance_restart(Err(why), now.0);
+            }
+        }
+        Ok(())
+    }
+
     /// The call failed: the mark goes, unless something newer happened to the server, and the note of it is written.
     async fn undo(&mut self, engine: &Engine) -> Result<(), StoreError> {
         self.plan.advance(Outcome::Undone);
@@ -331,6 +372,21 @@ impl Held {
         });
         done.await
     }
+}
+
+/// Writes to a server that it reboots, or says why it must not.
+fn reboot_mark(tx: &mut Tx<'_>, row: &ServerRow, force: bool, now: Time) -> Result<Result<Mark, String>, StoreError> {
+    let before = tracking::enrolment(row);
+    let incus = row.server_type.parse::<ServerType>().unwrap_or(ServerType::Unknown).is_incus();
+    let context = ActionContext { incus, cluster_busy: false, in_flight: None, force };
+    let after = match action::begin(&before, ServerAction::Reboot, context, now.0) {
+        Ok(after) => after,
+        Err(refused) => return Ok(Err(refused.to_string())),
+    };
+    let mut observation = tracking::observation(row, &after);
+    observation.last_updated = Some(now.micros());
+    servers::update_observation(tx, &row.id, row.observed, &observation)?;
+    Ok(Ok(Mark { before: (&before).into(), begun: (&after).into() }))
 }
 
 /// Puts one of a server's documents: readable with its secrets masked, and sealed with them.

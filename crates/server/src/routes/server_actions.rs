@@ -36,6 +36,9 @@ pub struct ServerUpdatePost {
     /// The applications.
     #[serde(deserialize_with = "null_as_default")]
     pub applications: Vec<UpdateApplication>,
+    /// Reboot the server into what was installed, and see that it runs.
+    #[serde(deserialize_with = "null_as_default")]
+    pub reboot: bool,
 }
 
 /// One of them.
@@ -179,7 +182,7 @@ pub async fn poweroff(
     answer(&app, &params, "poweroff server", &name, started).await
 }
 
-/// Pushes its channel and, with `os.trigger_update`, has it look for updates.
+/// Pushes its channel and, with `os.trigger_update`, has it look for updates; with `reboot` it ends when they run.
 #[utoipa::path(post, path = "/1.0/provisioning/servers/{name}/system/:update", tag = "servers",
     params(("name" = String, Path), ("force" = Option<bool>, Query), ("wait" = Option<bool>, Query)),
     request_body = ServerUpdatePost,
@@ -191,8 +194,8 @@ pub async fn update(
     params: Params,
     Lenient(post): Lenient<ServerUpdatePost>,
 ) -> Result<Response, ApiError> {
-    let (trigger, force) = (post.os.trigger_update, is_true(params.get("force")));
-    let started = actions::update(&app.engine, &caller.actor(), &name, trigger, force).await;
+    let (what, force) = ((post.os.trigger_update, post.reboot), is_true(params.get("force")));
+    let started = actions::update(&app.engine, &caller.actor(), &name, what, force).await;
     answer(&app, &params, "update server", &name, started).await
 }
 

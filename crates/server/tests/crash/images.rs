@@ -43,20 +43,27 @@ impl Release {
     }
 
     fn tar(&self, authority: &Authority) -> Vec<u8> {
-        let name = "x86_64/IncusOS.iso.gz";
-        let description = json!({"format": "1.0", "version": self.version, "origin": "test", "severity": "none",
-            "published_at": "2025-11-01T10:00:00Z", "channels": ["stable"], "files": [{"filename": name,
-            "size": self.stored.len(), "sha256": self.sha256, "component": "os", "type": "image-iso",
-            "architecture": "x86_64"}]});
-        let signed = authority.sign(&description.to_string(), Encoding::Clear, SystemTime::now()).unwrap();
-        let mut tar = tar::Builder::new(Vec::new());
-        for (name, bytes) in [("update.sjson", &signed), (name, &self.stored)] {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(bytes.len() as u64);
-            tar.append_data(&mut header, name, bytes.as_slice()).unwrap();
-        }
-        tar.into_inner().unwrap()
+        tar(authority, self.version, &[("x86_64/IncusOS.iso.gz", "image-iso", &self.stored)])
     }
+}
+
+/// An update of these files, each with its type, signed.
+pub fn tar(authority: &Authority, version: &str, files: &[(&str, &str, &[u8])]) -> Vec<u8> {
+    let listed = files.iter().map(|(name, kind, bytes)| {
+        json!({"filename": name, "size": bytes.len(), "sha256": hex::encode(Sha256::digest(bytes)), "component": "os",
+            "type": kind, "architecture": "x86_64"})
+    });
+    let description = json!({"format": "1.0", "version": version, "origin": "test", "severity": "none",
+        "published_at": "2025-11-01T10:00:00Z", "channels": ["stable"], "files": listed.collect::<Vec<_>>()});
+    let signed = authority.sign(&description.to_string(), Encoding::Clear, SystemTime::now()).unwrap();
+    let mut tar = tar::Builder::new(Vec::new());
+    let files = files.iter().map(|(name, _, bytes)| (*name, *bytes));
+    for (name, bytes) in std::iter::once(("update.sjson", signed.as_slice())).chain(files) {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        tar.append_data(&mut header, name, bytes).unwrap();
+    }
+    tar.into_inner().unwrap()
 }
 
 /// What is done, one after the other, each until it has happened.

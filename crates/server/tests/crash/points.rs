@@ -33,8 +33,8 @@ impl Tale {
     fn number(self) -> u64 {
         match self {
             Self::Machine(story) => story as u64,
-            Self::Updates => 4,
-            Self::Images => 5,
+            Self::Updates => 5,
+            Self::Images => 6,
         }
     }
 
@@ -147,4 +147,9 @@ fn updates_survive_a_kill_anywhere() {
 #[test]
 fn images_survive_a_kill_anywhere() {
     run(Tale::Images);
+}
+
+#[test]
+fn an_update_with_a_reboot_survives_a_kill_anywhere() {
+    run(Tale::Machine(Story::Update));
 }

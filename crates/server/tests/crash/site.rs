@@ -90,6 +90,7 @@ impl Site {
         options.bind = Bind::Addresses { port: 8443 };
         options.timing.stopping = Duration::from_millis(200);
         options.timing.down = down;
+        options.timing.updating = Duration::from_millis(300);
         options.timing.starting = Duration::from_millis(100);
         options.timing.telling_again = Duration::from_millis(1500);
         options.timing.registering_again = Duration::from_millis(300);

@@ -2,20 +2,26 @@
 
 use crate::{
     daemon::{Crash, Daemon, PAUSE},
+    images,
     site::{Database, Site},
 };
 use http::Method;
 use muster_clients::center::CenterError;
-use muster_sim::fleet::{FleetEvent, Simulated, What};
+use muster_sim::{
+    fleet::{FleetEvent, Simulated, What},
+    publisher::Authority,
+};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use tokio::sync::broadcast::{Receiver, error::TryRecvError};
 
 pub const SERVERS: &str = "/1.0/provisioning/servers";
+/// What a machine is updated to.
+const OFFERED: &str = "202512010000";
 /// A story that takes longer is stuck. Well beyond what the slowest path needs.
 const STUCK: Duration = Duration::from_secs(120);
 
@@ -29,6 +35,8 @@ pub enum Story {
     FactoryReset,
     /// Taken by somebody, given back, wiped, available again.
     Tenancy,
+    /// Until it runs a newer version, by another boot.
+    Update,
 }
 
 /// What became of a run.
@@ -88,6 +96,9 @@ pub async fn tell(story: Story, database: Database, at: u64) -> Result<Told, Str
     let mut teller = Teller { story, machine, answered: BTreeSet::new(), asked: 0, before: String::new() };
     if story != Story::Registration {
         teller.before = until_ready(&mut daemon).await;
+        if story == Story::Update {
+            offer(&daemon).await;
+        }
         Seen::default().take(&mut events);
         std::fs::write(&when, "").unwrap();
     }
@@ -125,6 +136,16 @@ pub async fn tell(story: Story, database: Database, at: u64) -> Result<Told, Str
         return Err(format!("killed at {point}: {wrong}; {seen:?}\n{}\n{}", trail(&daemon).await, daemon.tail()));
     }
     Ok(died.map_or(Told::Through, Told::Died))
+}
+
+/// Has the daemon offer a version to the machine.
+async fn offer(daemon: &Daemon) {
+    let authority = Authority::new(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    let settings = json!({"source": "", "signature_verification_root_ca": authority.root_pem()});
+    daemon.call(Method::PUT, "/1.0/system/updates", Some(&settings)).await.unwrap();
+    let image = format!("x86_64/IncusOS_{OFFERED}.img.gz");
+    let files = [(image.as_str(), "image-raw", &b"system"[..]), ("x86_64/incus.raw.gz", "application", b"incus")];
+    daemon.send("/1.0/provisioning/updates", images::tar(&authority, OFFERED, &files)).await.unwrap();
 }
 
 async fn until_ready(daemon: &mut Daemon) -> String {
@@ -175,13 +196,15 @@ impl Teller {
             Story::Reboot => &["reboot"],
             Story::FactoryReset => &["factory-reset"],
             Story::Tenancy => &["allocate", "release"],
+            Story::Update => &["update"],
         }
     }
 
     /// Where, and with what.
     async fn request(&self, daemon: &Daemon, kind: &str) -> Option<(String, Option<Value>)> {
         if self.story != Story::Tenancy {
-            return Some((format!("{SERVERS}/{}/system/:{kind}", self.before), None));
+            let body = (self.story == Story::Update).then(|| json!({"os": {"trigger_update": true}, "reboot": true}));
+            return Some((format!("{SERVERS}/{}/system/:{kind}", self.before), body));
         }
         let machines = daemon.list("/1.0/machines").await?;
         let id = machines.first()?["id"].as_str()?.to_owned();
@@ -248,6 +271,7 @@ impl Teller {
             Story::Registration => (0, 0),
             Story::Reboot => (1, 0),
             Story::FactoryReset | Story::Tenancy => (1, 1),
+            Story::Update => (1, 0),
         };
         must(seen.boots == boots, format!("booted {} times, not {boots}", seen.boots));
         must(seen.wipes == wipes, format!("wiped {} times, not {wipes}", seen.wipes));
@@ -264,6 +288,10 @@ impl Teller {
             server["server_status_detail"] == "",
             format!("the server's detail is {}", server["server_status_detail"]),
         );
+        let os = &server["version_data"]["os"];
+        if self.story == Story::Update {
+            must(os["version"] == OFFERED && os["needs_reboot"] == false, format!("it runs {os}"));
+        }
         let same = server["certificate"].as_str().map(str::trim) == Some(self.machine.certificate_pem().trim());
         must(same, "the server's certificate is not the machine's".into());
 

@@ -287,7 +287,7 @@ pub(super) fn mark(
         Wish::Reboot => begin(&before, ServerAction::Reboot, context, now),
         Wish::Poweroff => begin(&before, ServerAction::Poweroff, context, now),
         Wish::Network | Wish::Storage => begin(&before, ServerAction::Configure, context, now),
-        Wish::Update { trigger } => begin_update(&before, goal.clone(), *trigger, context, now),
+        Wish::Update { trigger, .. } => begin_update(&before, goal.clone(), *trigger, context, now),
         Wish::Register if !before.is(ServerStatus::Pending, StatusDetail::Registering) => {
             let text = format!("{:?} does not wait for its first poll", row.name);
             return Ok(Err(Error::NotPermitted(text)));
@@ -315,7 +315,10 @@ pub(super) fn mark(
         Wish::Restore => Plan::Maintenance(MemberMaintenance::new(Direction::Restore, now)),
         Wish::Reboot => Plan::Reboot(Reboot::new(now)),
         Wish::Poweroff => Plan::Poweroff(Poweroff::new(now)),
-        Wish::Update { trigger } => Plan::Update(Update::new(goal, *trigger, now)),
+        Wish::Update { trigger, reboot } => {
+            let update = Update::new(goal, *trigger, now);
+            Plan::Update(if *reboot { update.with_reboot() } else { update })
+        }
         Wish::Network => Plan::Configure(Configure::new(Target::Network, now)),
         Wish::Storage => Plan::Configure(Configure::new(Target::Storage, now)),
         Wish::Channel(_) => Plan::Configure(Configure::new(Target::Update, now)),
@@ -383,7 +386,7 @@ fn in_the_way(
                     return Ok(Some(Error::Retryable(format!("server operation in flight: {what} has not ended"))));
                 }
             }
-            (Plan::Reboot(_), Wish::Reboot) if !done && rebooting => {
+            (plan, Wish::Reboot) if plan.reboot().is_some() && !done && rebooting => {
                 let refused = ActionRefused::InFlight { wanted: ServerAction::Reboot, running: ServerAction::Reboot };
                 return Ok(Some(Error::Retryable(format!("server operation in flight: {refused}"))));
             }

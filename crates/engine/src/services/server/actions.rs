@@ -50,12 +50,22 @@ pub async fn poweroff(engine: &Engine, actor: &Actor, name: &str, force: bool) -
     begin(engine, actor, name, Wish::Poweroff, force).await
 }
 
-/// Pushes its channel; with `trigger` the machine looks for updates at once.
+/// Pushes its channel; with `trigger` the machine looks for updates at once, and with `reboot` it is rebooted into what it
+/// installed.
 ///
 /// # Errors
-/// As [`evacuate`].
-pub async fn update(engine: &Engine, actor: &Actor, name: &str, trigger: bool, force: bool) -> Result<String, Error> {
-    begin(engine, actor, name, Wish::Update { trigger }, force).await
+/// As [`evacuate`]; [`Error::Invalid`] for a reboot without an update.
+pub async fn update(
+    engine: &Engine,
+    actor: &Actor,
+    name: &str,
+    (trigger, reboot): (bool, bool),
+    force: bool,
+) -> Result<String, Error> {
+    if reboot && !trigger {
+        return Err(Error::Invalid("reboot needs os.trigger_update: there would be nothing to reboot for".into()));
+    }
+    begin(engine, actor, name, Wish::Update { trigger, reboot }, force).await
 }
 
 /// Wipes it. It comes back with the token, or with one that is made for it.
