@@ -71,10 +71,10 @@ pub struct ReportedAlert {
     pub expires_at: Option<Time>,
 }
 
-/// Body of `POST /1.0/machines/{id}/alerts/{source}/{name}/:override`.
+/// Body of `PUT /1.0/machines/{id}/alerts/{source}/{name}/override`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct AlertOverridePost {
+pub struct AlertOverridePut {
     /// Why.
     pub reason: String,
     /// Until when; none: as long as the alert is reported.

@@ -35,6 +35,8 @@ pub enum Entitlement {
     Create,
     /// Delete.
     Delete,
+    /// Report what is wrong with machines, and nothing else: for tools that watch them.
+    ReportAlerts,
 }
 
 impl Entitlement {
@@ -45,6 +47,7 @@ impl Entitlement {
             Self::Edit => "can_edit",
             Self::Create => "can_create",
             Self::Delete => "can_delete",
+            Self::ReportAlerts => "can_report_alerts",
         }
     }
 }
@@ -57,6 +60,9 @@ pub const EDIT: Access = Access::Entitled(Entitlement::Edit);
 pub const CREATE: Access = Access::Entitled(Entitlement::Create);
 /// Delete.
 pub const DELETE: Access = Access::Entitled(Entitlement::Delete);
+
+/// Report alerts.
+pub const REPORT: Access = Access::Entitled(Entitlement::ReportAlerts);
 
 /// One line of the permission table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,7 +9,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use muster_api::{
-    alert::{Alert, AlertOverride, AlertOverridePost, AlertReport},
+    alert::{Alert, AlertOverride, AlertOverridePut, AlertReport},
     time::Time,
 };
 use muster_domain::machine::alert::{self as domain, Mode, OWN_SOURCE, Override, Report, Reported, Unfit};
@@ -110,22 +110,18 @@ pub async fn set_override(
     actor: &Actor,
     id: &str,
     (source, name): (&str, &str),
-    post: AlertOverridePost,
+    put: AlertOverridePut,
 ) -> Result<(), Error> {
     let now = engine.clock().now().0;
     let invalid = |e: Unfit| Error::Invalid(format!("Invalid override, {e}"));
-    domain::check_text("reason", &post.reason).map_err(invalid)?;
-    if post.expires_at.is_some_and(|end| end.0 <= now) {
+    domain::check_text("reason", &put.reason).map_err(invalid)?;
+    if put.expires_at.is_some_and(|end| end.0 <= now) {
         let why = "is over already: give a time to come, or none".into();
         return Err(invalid(Unfit { field: "expires_at".into(), why }));
     }
-    let reason = post.reason.trim().to_owned();
-    let answer = Override {
-        author: actor.0.clone(),
-        reason: reason.clone(),
-        at: now,
-        expires: post.expires_at.map(|end| end.0),
-    };
+    let reason = put.reason.trim().to_owned();
+    let answer =
+        Override { author: actor.0.clone(), reason: reason.clone(), at: now, expires: put.expires_at.map(|end| end.0) };
     let (source, name) = (source.to_owned(), name.to_owned());
     change(engine, actor, id, reason, move |tx, row, by| {
         alerts::answer(tx, row, (&source, &name), Some(answer.clone()), by)

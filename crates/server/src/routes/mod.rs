@@ -4,7 +4,9 @@ mod audit;
 mod channels;
 mod collections;
 mod events;
+mod expected_machines;
 mod internal;
+mod machine_alerts;
 mod machine_filter;
 mod machines;
 mod operations;
@@ -14,6 +16,7 @@ mod server_actions;
 mod server_filter;
 mod server_schema;
 mod server_stream;
+mod server_types;
 mod servers;
 mod subscriptions;
 mod system;
@@ -24,7 +27,7 @@ mod warnings;
 
 use crate::{
     App,
-    access::{Access, CREATE, DELETE, EDIT, Permission, Routes, VIEW},
+    access::{Access, CREATE, DELETE, EDIT, Permission, REPORT, Routes, VIEW},
     path,
 };
 use axum::{
@@ -165,6 +168,25 @@ pub fn build(app: App) -> (Router, utoipa::openapi::OpenApi, Vec<Permission>) {
         .add(EDIT, routes!(subscriptions::update))
         .add(EDIT, routes!(subscriptions::stop))
         .add(DELETE, routes!(subscriptions::delete));
+    let routes = routes
+        .add(VIEW, routes!(server_types::list))
+        .add(VIEW, routes!(server_types::get))
+        .add(EDIT, routes!(server_types::update))
+        .add(EDIT, routes!(server_types::merge))
+        .add(DELETE, routes!(server_types::delete))
+        .add(VIEW, routes!(machine_alerts::list))
+        .add(REPORT, routes!(machine_alerts::replace))
+        .add(REPORT, routes!(machine_alerts::merge))
+        .add(REPORT, routes!(machine_alerts::delete))
+        .add(EDIT, routes!(machine_alerts::set_override))
+        .add(EDIT, routes!(machine_alerts::end_override))
+        .add(VIEW, routes!(machine_alerts::hardware))
+        .add(VIEW, routes!(machine_alerts::changes))
+        .add(VIEW, routes!(expected_machines::list))
+        .add(CREATE, routes!(expected_machines::create))
+        .add(CREATE, routes!(expected_machines::import))
+        .add(VIEW, routes!(expected_machines::get))
+        .add(DELETE, routes!(expected_machines::delete));
     let routes = routes
         .add(VIEW, routes!(collections::clusters))
         .add(VIEW, routes!(collections::cluster_templates))
