@@ -2,8 +2,8 @@
 
 use crate::cmd::{
     admin::Admin, audit::Audit, channel::Channel, completion::Completion, events::Events, machine::Machine,
-    operation::Operation, query::Query, remote::RemoteCommand, server::Server, system::System, token::Token,
-    update::Update, warning::Warning,
+    operation::Operation, query::Query, remote::RemoteCommand, server::Server, subscription::Subscription,
+    system::System, token::Token, update::Update, warning::Warning,
 };
 use crate::names;
 use crate::output::{ListFormat, ShowFormat};
@@ -89,6 +89,9 @@ pub(crate) enum Top {
     /// Look at the physical machines and their life
     #[command(subcommand)]
     Machine(Machine),
+    /// Keep machines for somebody, and see what came of it
+    #[command(subcommand)]
+    Subscription(Subscription),
     /// Follow what happens
     Events(Events),
     /// Look at who did what
@@ -185,6 +188,10 @@ mod tests {
             remote add n https://h --auth-type oidc --accept-certificate\n remote list -f json\n remote remove n\n remote switch n\n\
             server list --force-local -q -v --debug\n token seed ls u\n channel rm x\n server rm m --yes\n\
             operation list --target m --kind reboot --status failed --limit 3 -f yaml\n operation wait x --timeout 5m\n operation show x\n operation watch x --timeout 5m\n operation cancel x\n operation retry x --watch\n\
+            subscription list --status active --holder a -f csv\n subscription ls\n subscription show s -f yaml\n\
+            subscription create --holder a --type t --quantity 3 --site x --starts 2026-12-01 --ends 2027-01-01T00:00:00Z --cycle 1 --renew --description d\n\
+            subscription create --holder a --machine m\n subscription edit s\n subscription edit s --quantity 2 --ends none --renew false\n\
+            subscription stop s --yes\n subscription delete s --yes\n subscription rm s\n\
             events --follow\n audit list\n audit verify\n completion bash";
         for line in lines.lines() {
             let words = std::iter::once("muster").chain(line.split_whitespace());
@@ -206,6 +213,12 @@ mod tests {
             "token add --lifetime never",
             "remote add n u --auth-type basic",
             "channel rename a b",
+            "subscription create --holder a",
+            "subscription create --type t",
+            "subscription create --holder a --type t --machine m",
+            "subscription create --holder a --machine m --quantity 2",
+            "subscription create --holder a --type t --renew",
+            "subscription create --holder a --type t --starts soon",
         ] {
             let words = std::iter::once("muster").chain(line.split_whitespace());
             assert!(Cli::try_parse_from(words).is_err(), "{line}");

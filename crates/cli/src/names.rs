@@ -162,6 +162,40 @@ pub(crate) fn lifecycles() -> Names {
     ])
 }
 
+fn subscriptions_that(keep: impl Fn(&str) -> bool) -> Names {
+    let all = list(ApiPath::of(&["subscriptions"]));
+    let kept = all.iter().filter(|o| keep(&field(o, "status")));
+    let about =
+        |o: &Value| format!("{}, {} {}", field(o, "holder"), field(o, "quantity"), field(o, "server_type_label"));
+    kept.map(|o| name(field(o, "id"), about(o).trim())).collect()
+}
+
+/// Subscriptions, with whose they are.
+pub(crate) fn subscriptions() -> Names {
+    subscriptions_that(|_| true)
+}
+
+/// Subscriptions that can be changed and stopped.
+pub(crate) fn active_subscriptions() -> Names {
+    subscriptions_that(|status| status == "active")
+}
+
+/// Subscriptions that can be removed.
+pub(crate) fn finished_subscriptions() -> Names {
+    subscriptions_that(|status| status != "active")
+}
+
+/// States of a subscription.
+pub(crate) fn subscription_states() -> Names {
+    fixed(&["active", "stopped", "ended"])
+}
+
+/// Server types, by label.
+pub(crate) fn server_types() -> Names {
+    let types = list(ApiPath::of(&["server-types"]));
+    types.iter().map(|o| name(field(o, "label"), &field(o, "description"))).collect()
+}
+
 /// States of a server.
 pub(crate) fn server_states() -> Names {
     fixed(&["unknown", "unregistered", "pending", "ready", "offline"])

@@ -141,14 +141,31 @@ impl Known {
                 known.add(tx, Of::Subscribed(&id))?;
             }
         }
+        known.add_bindings(tx, &scope.subscriptions)?;
         Ok(known)
+    }
+
+    /// What a machine is bound to is known, too. A machine whose subscription is gone is let go when that is looked at.
+    fn add_bindings(&mut self, tx: &mut Tx<'_>, looked_at: &BTreeSet<String>) -> Result<(), StoreError> {
+        let bound = |machine: &Candidate| machine.machine.reservation.as_ref().map(|r| r.subscription.clone());
+        let ids: BTreeSet<String> = self.machines.values().filter_map(bound).collect();
+        for id in ids.into_iter().filter(|id| !looked_at.contains(id)) {
+            if self.subscriptions.contains_key(&id) {
+                continue;
+            }
+            match subscriptions::get(tx, &id)? {
+                Some(row) => drop(self.subscriptions.insert(id, row)),
+                None => self.machines.retain(|_, machine| bound(machine).as_ref() != Some(&id)),
+            }
+        }
+        Ok(())
     }
 
     fn add_pool(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         for id in self.types.clone().iter().filter(|id| !id.is_empty()) {
             self.add(tx, Of::Type(id))?;
         }
-        Ok(())
+        self.add_bindings(tx, &BTreeSet::new())
     }
 
     fn add(&mut self, tx: &mut Tx<'_>, of: Of<'_>) -> Result<(), StoreError> {
@@ -383,3 +400,6 @@ pub async fn once(engine: &Engine) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ pub(crate) mod seed;
 pub(crate) mod server;
 pub(crate) mod server_system;
 pub(crate) mod server_text;
+pub(crate) mod subscription;
 pub(crate) mod system;
 pub(crate) mod token;
 pub(crate) mod update;
@@ -37,6 +38,7 @@ pub(crate) async fn run(ctx: &Context, command: Top) -> Result {
         Top::Provisioning(Provisioning::Update(command)) | Top::Update(command) => update::run(ctx, command).await,
         Top::Query(command) => query::run(ctx, command).await,
         Top::Remote(command) => remote::run(ctx, command).await,
+        Top::Subscription(command) => subscription::run(ctx, command).await,
         Top::System(command) => system::run(ctx, command).await,
         Top::Warning(command) => warning::run(ctx, command).await,
         Top::Operation(command) => operation::run(ctx, command).await,

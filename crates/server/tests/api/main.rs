@@ -15,6 +15,7 @@ mod machines;
 mod permissions;
 mod refresh;
 mod resumed;
+mod subscriptions;
 mod updates;
 mod updates_hostile;
 mod updates_served;

@@ -7,7 +7,7 @@ use crate::text::field;
 use serde_json::Value;
 
 /// The id of the one machine that is meant.
-pub(super) async fn one(remote: &Remote, text: &str) -> Result<String> {
+pub(crate) async fn one(remote: &Remote, text: &str) -> Result<String> {
     if is_id(text) {
         return Ok(text.to_ascii_lowercase());
     }

@@ -4,6 +4,8 @@ mod find;
 mod moves;
 mod page;
 
+pub(crate) use find::one;
+
 use super::{items, labelled};
 use crate::args::{ListArgs, ShowArgs};
 use crate::clock;
