@@ -306,7 +306,7 @@ impl Teller {
         let states: Vec<&str> =
             audit.iter().filter(|e| e["action"] == "machine.transition").filter_map(|e| e["to"].as_str()).collect();
         let wanted: &[&str] = match self.story {
-            Story::Registration | Story::Reboot => &["registering", "unavailable", "available"],
+            Story::Registration | Story::Reboot | Story::Update => &["registering", "unavailable", "available"],
             Story::FactoryReset => &["registering", "unavailable", "available", "unavailable", "cleaning", "available"],
             Story::Tenancy => &["registering", "unavailable", "available", "used", "cleaning", "available"],
         };
