@@ -186,9 +186,8 @@ fn text(value: &Value) -> String {
             break;
         }
     }
-    match kept.char_indices().nth(TEXT) {
-        Some((end, _)) => kept.truncate(end),
-        None => {}
+    if let Some((end, _)) = kept.char_indices().nth(TEXT) {
+        kept.truncate(end);
     }
     kept
 }

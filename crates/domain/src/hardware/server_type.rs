@@ -151,7 +151,7 @@ impl Specification {
 fn size(gb: u64) -> String {
     match gb {
         0..1000 => format!("{gb}G"),
-        1000..10_000 if gb / 100 % 10 != 0 => format!("{}.{}T", gb / 1000, gb / 100 % 10),
+        1000..10_000 if !(gb / 100).is_multiple_of(10) => format!("{}.{}T", gb / 1000, gb / 100 % 10),
         _ => format!("{}T", gb / 1000),
     }
 }

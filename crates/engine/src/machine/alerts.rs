@@ -38,7 +38,7 @@ pub(crate) fn is_silent(tx: &mut Tx<'_>, machine: &str, now: i64) -> Result<bool
 /// What became of a request about alerts.
 pub(crate) enum Taken {
     /// The machine as it is now.
-    Done(MachineRow),
+    Done(Box<MachineRow>),
     /// The machine's lifecycle does not allow it.
     Refused(Refusal),
     /// The machine has too many alerts for it.
@@ -153,7 +153,7 @@ pub(crate) fn own(
     let all = Report { source: OWN_SOURCE.into(), mode: Mode::Replace, alerts, author: by.actor.to_owned() };
     let id = row.id.clone();
     match report(tx, row, all, by)? {
-        Taken::Done(row) => Ok(row),
+        Taken::Done(row) => Ok(*row),
         Taken::Refused(refusal) => Err(StoreError::Corrupt(format!("machine {id}: an alert was refused: {refusal}"))),
         Taken::Unfit(unfit) => Err(StoreError::Corrupt(format!("machine {id}: an alert was refused: {unfit}"))),
         Taken::Missing => Err(StoreError::NotFound),
@@ -193,7 +193,7 @@ fn write(
         entry.detail = detail.to_string();
         audit::append(tx, &entry)?;
     }
-    Ok(Taken::Done(row))
+    Ok(Taken::Done(Box::new(row)))
 }
 
 fn alert(row: &Row) -> Result<Alert, StoreError> {

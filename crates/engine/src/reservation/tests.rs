@@ -274,10 +274,10 @@ fn promises(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     let known = subscriptions::list(tx, &Filter::default(), ALL)?;
     for row in machines::list(tx, &machines::Filter::default(), ALL)? {
         let machine = machine::load(&row, None)?;
-        if let Some(allocation) = &machine.allocation {
-            if let Some(id) = &allocation.subscription {
-                has.entry(id.clone()).or_default().1 += 1;
-            }
+        if let Some(allocation) = &machine.allocation
+            && let Some(id) = &allocation.subscription
+        {
+            has.entry(id.clone()).or_default().1 += 1;
         }
         assert_eq!(machine.reservation.is_some(), machine.lifecycle == Lifecycle::AvailableReserved, "{row:?}");
         if let Some(reservation) = &machine.reservation {
