@@ -1,5 +1,5 @@
 //! Machines that are expected (`lifecycle.md` 2, 3.3): written down one by one or by the file, and met when they show up, which is
-//! the business of [`crate::hardware`].
+//! the business of `hardware`.
 
 mod read;
 
