@@ -137,6 +137,32 @@ pub struct SystemSettings {
     /// Starlark run at registration, or empty.
     #[serde(deserialize_with = "null_as_default")]
     pub server_registration_scriptlet: String,
+    /// Whether a machine that registered with a token becomes available by itself (the default), or waits as unavailable until
+    /// a person has looked at it. Ours: absent in a request leaves it as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registered_machines_available: Option<bool>,
+}
+
+impl SystemSettings {
+    /// With what it does not say of ours as it was: those who know only the reference's keys do not undo them.
+    #[must_use]
+    pub fn or_as_before(mut self, before: &Self) -> Self {
+        self.registered_machines_available =
+            self.registered_machines_available.or(before.registered_machines_available);
+        self
+    }
+
+    /// With every default written out.
+    #[must_use]
+    pub fn in_full(mut self) -> Self {
+        self.registered_machines_available = Some(self.opens_machines());
+        self
+    }
+
+    /// Whether registered machines become available by themselves.
+    pub fn opens_machines(&self) -> bool {
+        self.registered_machines_available.unwrap_or(true)
+    }
 }
 
 /// `/1.0/system/updates`.

@@ -264,11 +264,13 @@ fn put(
         (true, false) => row.allocated_at = None,
         _ => {}
     }
+    let mut erasure = None;
     let cleaned = change.records.iter().any(|r| r.from == Some(Lifecycle::Cleaning)) && machine.media == Media::Clean;
     if cleaned || (machine.media == Media::Clean && !was_clean) {
         let level = if change.waiver { "waived" } else { "os_reset" };
         let erased = Erased { level: level.into(), at: Time::from_micros(by.now), by: by.actor.to_owned() };
         row.erased = Some(row::text(&erased));
+        erasure = Some(erased.level);
     }
     let mut dropped = None;
     if let Some(server) = ended {
@@ -286,7 +288,13 @@ fn put(
         let text = format!("the data on its disks was accepted: {}", by.reason);
         note(tx, &row.id, "waiver", &text, by)?;
     }
-    let entries = entries(&row.id, &change.records, by);
+    let mut entries = entries(&row.id, &change.records, by);
+    if let Some(level) = erasure {
+        let mut entry = audit::by(by.now, by.actor, "machine.erased", "machine", &row.id);
+        entry.reason = Some(level);
+        entry.operation_id = by.operation.map(str::to_owned);
+        entries.push(entry);
+    }
     Ok((Changed { row, dropped, records: change.records.clone() }, entries))
 }
 

@@ -183,7 +183,7 @@ async fn apply(
     origin: PollOrigin,
 ) -> Result<Option<Step>, Error> {
     let channels = engine.channel_index().await?;
-    let now = engine.clock().now();
+    let (now, opens) = (engine.clock().now(), engine.settings().settings.opens_machines());
     let done = engine.store().write(move |tx| {
         let Some(mut row) = servers::get_by_id(tx, &asked.id)? else { return Ok(None) };
         if row.fingerprint != asked.fingerprint || row.connection_url != asked.connection_url {
@@ -233,10 +233,14 @@ async fn apply(
         if let Some(collected) = taken {
             let by = By::new("system", "its hardware was seen", now.micros());
             hardware::seen(tx, &row.machine_id, &row.name, &collected.hardware, by)?;
+            let now_runs = releases(&collected.versions);
+            if now_runs != running {
+                audit::append(tx, &versions_entry(&row.machine_id, &now_runs, now.micros()))?;
+            }
         }
         if step.registered {
             let pooled = row.server_type.parse::<ServerType>().is_ok_and(ServerType::is_incus);
-            let command = Command::FirstPoll { open: pooled, accepts_data: false };
+            let command = Command::FirstPoll { open: pooled && opens, accepts_data: false };
             // A refusal leaves the machine where it is; the enrolment is ready all the same (`lifecycle.md` 5.8, 26).
             if let Err(refusal) =
                 machine::command(tx, &asked, &command, By::new("system", "first poll succeeded", now.micros()))?
@@ -279,6 +283,16 @@ fn releases(versions: &VersionData) -> Installed {
         application.in_maintenance = Maintenance::None;
     }
     installed
+}
+
+/// What a machine runs is a part of its history (`lifecycle.md` 1.6).
+fn versions_entry(machine: &str, runs: &Installed, now: i64) -> audit::Entry {
+    let applications = runs.applications.iter().map(|a| format!("{} {}", a.name, a.version));
+    let parts: Vec<String> =
+        std::iter::once(format!("{} {}", runs.os.name, runs.os.version)).chain(applications).collect();
+    let mut entry = audit::by(now, "system", "machine.versions", "machine", machine);
+    entry.reason = Some(parts.join(", "));
+    entry
 }
 
 /// Takes over what a full poll collected.

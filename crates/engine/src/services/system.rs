@@ -70,12 +70,13 @@ pub async fn put_security(engine: &Engine, actor: &Actor, put: SystemSecurity) -
     save(engine, actor, "security", value).await
 }
 
-/// Replaces log level and scriptlet.
+/// Replaces log level, scriptlet and what becomes of registered machines.
 ///
 /// # Errors
 /// [`Error::Invalid`].
 pub async fn put_settings(engine: &Engine, actor: &Actor, put: SystemSettings) -> Result<(), Error> {
-    let value = settings::check_settings(&put)?;
+    engine.reload().await?;
+    let value = settings::check_settings(&put)?.or_as_before(&engine.settings().settings);
     let source = put.server_registration_scriptlet;
     match tokio::task::spawn_blocking(move || muster_scriptlet::validate(&source)).await {
         Ok(Ok(())) => {}

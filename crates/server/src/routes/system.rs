@@ -53,13 +53,13 @@ pub async fn put_security(
     Ok(Empty)
 }
 
-/// Log level and scriptlet.
+/// Log level, scriptlet, and whether registered machines become available by themselves.
 #[utoipa::path(get, path = "/1.0/system/settings", tag = "system", responses((status = 200, body = SystemSettings)))]
 pub async fn settings(State(app): State<App>) -> Sync<SystemSettings> {
-    Sync(app.engine.settings().settings.clone())
+    Sync(app.engine.settings().settings.clone().in_full())
 }
 
-/// Replaces log level and scriptlet.
+/// Replaces them. What is ours and not given stays.
 #[utoipa::path(put, path = "/1.0/system/settings", tag = "system", request_body = SystemSettings, responses((status = 200), (status = 400)))]
 pub async fn put_settings(
     State(app): State<App>,

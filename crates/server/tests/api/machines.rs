@@ -154,6 +154,8 @@ fn a_machine_is_taken_given_back_and_comes_back_clean() {
         let states: Vec<_> =
             history.iter().filter(|h| h["action"] == "machine.transition").map(|h| h["to"].as_str().unwrap()).collect();
         assert_eq!(states, ["registering", "unavailable", "available", "used", "cleaning", "available"]);
+        let erased = history.iter().find(|h| h["action"] == "machine.erased").unwrap();
+        assert_eq!(erased["reason"], "os_reset");
         let release = history.iter().find(|h| h["to"] == "cleaning").unwrap();
         assert_eq!(release["operation"], begun["operation"]);
         // The token that it came back with was for one use, and is gone.
@@ -427,6 +429,37 @@ fn a_machine_in_production_is_adopted_untouched() {
             !register(&bench, &url, &token, "taker", "u-7").await || machine(&bench, &id).await["server"] == "mail"
         );
         assert_eq!(machine(&bench, &id).await["allocation"]["reference"], "mail");
+        bench.engine.stop().await;
+    });
+}
+
+#[test]
+fn where_a_person_opens_machines_they_wait_for_that() {
+    on_both(|bench: Bench| async move {
+        let (_listeners, url) = bench.listen().await;
+        let path = "/1.0/system/settings";
+        let put = json!({"log_level": "WARN", "registered_machines_available": false}).to_string();
+        let (status, answer) = bench.ask(Who::Unix, "PUT", path, put).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        // Whoever does not know of it changes nothing of it.
+        bench.ask(Who::Unix, "PUT", path, json!({"log_level": "INFO"}).to_string()).await;
+        let (_, kept) = bench.ask(Who::Unix, "GET", path, "").await;
+        assert_eq!(kept["metadata"]["registered_machines_available"], false, "{kept}");
+        let _fleet = fleet(&bench, &url, 1).await;
+        let end = Instant::now() + PATIENCE;
+        let id = loop {
+            if let [machine] = machines(&bench, "?lifecycle=unavailable").await.as_slice() {
+                break machine["id"].as_str().unwrap().to_owned();
+            }
+            assert!(Instant::now() < end, "never there");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        assert_eq!(refused(&bench, &id, "allocate", json!({"owner": "anna"})).await, 1);
+        made(&bench, &id, "set-available", json!({"note": "disks and switch ports are right"})).await;
+        let (_, history) = bench.ask(Who::Unix, "GET", &format!("{MACHINES}/{id}/history"), "").await;
+        let opened = history["metadata"].as_array().unwrap().iter().find(|h| h["to"] == "available").unwrap();
+        assert_eq!(opened["actor"], "unix");
+        assert!(history.to_string().contains("machine.versions"), "what it runs is a part of its history: {history}");
         bench.engine.stop().await;
     });
 }
