@@ -5,6 +5,20 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
+/// The ten lifecycle states, in the order in which a life goes.
+pub const LIFECYCLES: [&str; 10] = [
+    "registering",
+    "unavailable",
+    "available",
+    "available_reserved",
+    "used",
+    "used_registering",
+    "cleaning",
+    "defective",
+    "removed_from_rack",
+    "decommissioned",
+];
+
 /// A machine: one record from first contact to long after it left the rack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Machine {

@@ -148,18 +148,7 @@ pub(crate) fn operation_states() -> Names {
 
 /// States of a machine's life.
 pub(crate) fn lifecycles() -> Names {
-    fixed(&[
-        "registering",
-        "unavailable",
-        "available",
-        "available_reserved",
-        "used",
-        "used_registering",
-        "cleaning",
-        "defective",
-        "decommissioned",
-        "removed_from_rack",
-    ])
+    fixed(&muster_api::machine::LIFECYCLES)
 }
 
 fn subscriptions_that(keep: impl Fn(&str) -> bool) -> Names {

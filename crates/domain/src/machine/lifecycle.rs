@@ -320,6 +320,15 @@ mod tests {
     }
 
     #[test]
+    fn the_wire_has_the_same_states() {
+        let mut ours: Vec<_> = Lifecycle::ALL.map(Lifecycle::as_str).to_vec();
+        let mut wire = muster_api::machine::LIFECYCLES.to_vec();
+        ours.sort_unstable();
+        wire.sort_unstable();
+        assert_eq!(ours, wire);
+    }
+
+    #[test]
     fn texts_read_back() {
         for l in Lifecycle::ALL {
             assert_eq!(l.as_str().parse::<Lifecycle>().unwrap(), l);

@@ -7,21 +7,8 @@ use crate::output::{List, Order};
 use crate::remote::Remote;
 use crate::table::compact;
 use crate::text::{field, time_field, took};
+use muster_api::machine::LIFECYCLES;
 use serde_json::Value;
-
-/// The states in the order in which a life goes.
-const LIFE: [&str; 10] = [
-    "registering",
-    "unavailable",
-    "available",
-    "available_reserved",
-    "used",
-    "used_registering",
-    "cleaning",
-    "defective",
-    "removed_from_rack",
-    "decommissioned",
-];
 
 /// Entries of the history that are shown.
 const RECENT: usize = 8;
@@ -75,8 +62,10 @@ pub(super) fn history_rows(raw: &Value) -> List<'_> {
 
 /// Where it is among all the places where it could be.
 fn life(state: &str) -> String {
-    let states: Vec<String> =
-        LIFE.iter().map(|s| if *s == state { format!("[{}]", s.to_uppercase()) } else { (*s).to_owned() }).collect();
+    let states: Vec<String> = LIFECYCLES
+        .iter()
+        .map(|s| if *s == state { format!("[{}]", s.to_uppercase()) } else { (*s).to_owned() })
+        .collect();
     let (main, aside) = states.split_at(7);
     format!("  {}\n  {}\n", main.join(" · "), aside.join(" · "))
 }
