@@ -4,6 +4,7 @@
 //! Sources: `servers.md` 1-2, `updates-and-system.md` 1, 6, 10, 16, 21 of the contract.
 
 pub mod alert;
+pub mod audit;
 pub mod body;
 pub mod envelope;
 pub mod expected_machine;

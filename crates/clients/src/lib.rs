@@ -19,6 +19,7 @@ pub mod endpoint;
 pub mod incus;
 pub mod incusos;
 pub mod machine;
+pub mod signature;
 pub mod source;
 pub mod tls;
 pub mod updates;

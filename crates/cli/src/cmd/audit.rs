@@ -1,17 +1,22 @@
 //! `audit`: who did what.
 
-use super::items;
+use super::{audit_check, items};
 use crate::args::{ListArgs, ShowArgs};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::output::{List, Order, ShowFormat, show};
+use crate::output::{List, Order, ShowFormat, json, show};
 use crate::remote::{ApiPath, Remote};
 use crate::text::{field, time_field};
 use clap::Subcommand;
-use serde_json::Value;
+use muster_api::audit::AuditHead;
+use serde_json::{Value, json};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
-/// Entries asked for at once.
+/// Entries asked for at once: for a list, and for an export.
 const PAGE: u32 = 1000;
+const EXPORTED: u32 = 10_000;
 
 /// `audit`.
 #[derive(Debug, Subcommand)]
@@ -29,32 +34,97 @@ pub(crate) enum Audit {
         #[command(flatten)]
         list: ListArgs,
     },
-    /// Check that nothing was taken out of the audit trail or changed in it
+    /// Check that nothing was taken out of the audit trail or changed in it, and that machines are where it leads
     Verify {
+        /// A head that was stored earlier: the trail has to lead through it
+        #[arg(long, value_name = "FILE")]
+        head: Option<PathBuf>,
+        /// Check an export instead of a center's trail; no center is asked
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
         /// Format.
         #[command(flatten)]
         show: ShowArgs,
+    },
+    /// Print the end of the trail, signed by the site, as JSON: keep it elsewhere, and give it to verify later
+    Head,
+    /// Write the trail to a new file, an entry on each line as JSON: verify --file checks it without a center
+    Export {
+        /// The file
+        file: PathBuf,
     },
 }
 
 /// Runs it.
 pub(crate) async fn run(ctx: &Context, command: Audit) -> Result {
-    let remote = ctx.remote()?;
     match command {
         Audit::List { limit, after, list } => {
-            let raw = Value::Array(entries(&remote, limit, after).await?);
+            let raw = Value::Array(entries(&ctx.remote()?, limit, after).await?);
             ctx.print(&rows(&raw).render(list.format));
-            Ok(())
         }
-        Audit::Verify { show: args } => {
-            let raw = remote.post(&ApiPath::of(&["audit", ":verify"]), None).await?.metadata;
-            let verdict = verdict(&raw);
+        Audit::Verify { head, file: Some(file), .. } => {
+            let head = head.map(|path| audit_check::read_head(&path)).transpose()?;
+            let count = audit_check::check_file(&file, head.as_ref())?;
+            ctx.print(&format!("Intact: {count} entries\n"));
+            said(ctx, head.as_ref());
+        }
+        Audit::Verify { head, file: None, show: args } => {
+            let head = head.map(|path| audit_check::read_head(&path)).transpose()?;
+            let body = head.as_ref().map(|head| json!({"head": head}));
+            let raw = ctx.remote()?.post(&ApiPath::of(&["audit", ":verify"]), body.as_ref()).await?.metadata;
+            let verdict = audit_check::verdict(&raw);
             if verdict.is_ok() || args.format != ShowFormat::Human {
-                ctx.print(&show(args.format, &raw, || format!("Intact: {} entries\n", field(&raw, "entries"))));
+                let machines = field(&raw, "machines");
+                ctx.print(&show(args.format, &raw, || {
+                    format!("Intact: {} entries; {machines} machines are where they lead\n", field(&raw, "entries"))
+                }));
             }
-            verdict
+            verdict?;
+            said(ctx, head.as_ref());
+        }
+        Audit::Head => ctx.print(&json(&ctx.remote()?.get(&ApiPath::of(&["audit", "head"])).await?)),
+        Audit::Export { file } => {
+            let count = export(&ctx.remote()?, &file).await?;
+            ctx.print(&format!("Wrote {count} entries to {}\n", file.display()));
         }
     }
+    Ok(())
+}
+
+/// Who signed the head: that it is the site is for the reader to know.
+fn said(ctx: &Context, head: Option<&AuditHead>) {
+    if let Some(head) = head {
+        let signer = audit_check::signer(head);
+        ctx.print(&format!("Leads through entry {}, signed at {} by certificate {signer}\n", head.seq, head.at));
+    }
+}
+
+/// Writes all entries, page by page.
+async fn export(remote: &Remote, path: &Path) -> Result<u64> {
+    let failed = || Error::io(format!("cannot write {}", path.display()));
+    let mut file = std::fs::OpenOptions::new();
+    let file = file.write(true).create_new(true).mode(0o600).open(path).map_err(failed())?;
+    let (mut file, mut cursor, mut count) = (BufWriter::new(file), 0, 0);
+    loop {
+        let page = page(remote, cursor, EXPORTED).await?;
+        for entry in items(&page) {
+            serde_json::to_writer(&mut file, entry).map_err(|error| failed()(error.into()))?;
+            file.write_all(b"\n").map_err(failed())?;
+            count += 1;
+        }
+        match items(&page).last().and_then(|entry| entry["seq"].as_i64()).filter(|seq| *seq > cursor) {
+            Some(seq) => cursor = seq,
+            None => break,
+        }
+    }
+    let file = file.into_inner().map_err(|error| failed()(error.into_error()))?;
+    file.sync_all().map_err(failed())?;
+    Ok(count)
+}
+
+async fn page(remote: &Remote, cursor: i64, limit: u32) -> Result<Value> {
+    let path = ApiPath::of(&["audit"]).query("cursor", &cursor.to_string()).query("limit", &limit.to_string());
+    remote.get(&path).await
 }
 
 /// Up to `limit` entries, page by page.
@@ -62,8 +132,7 @@ async fn entries(remote: &Remote, limit: u32, after: i64) -> Result<Vec<Value>> 
     let (mut all, mut left, mut cursor) = (Vec::new(), limit, after);
     while left > 0 {
         let wanted = left.min(PAGE);
-        let path = ApiPath::of(&["audit"]).query("cursor", &cursor.to_string()).query("limit", &wanted.to_string());
-        let page = remote.get(&path).await?;
+        let page = page(remote, cursor, wanted).await?;
         let page = items(&page);
         let last = page.last().and_then(|entry| entry["seq"].as_i64()).filter(|seq| *seq > cursor);
         let got = u32::try_from(page.len()).unwrap_or(u32::MAX);
@@ -75,18 +144,6 @@ async fn entries(remote: &Remote, limit: u32, after: i64) -> Result<Vec<Value>> 
         left = left.saturating_sub(got);
     }
     Ok(all)
-}
-
-/// Sound only if the center says so.
-fn verdict(raw: &Value) -> Result {
-    match raw.get("intact") {
-        Some(Value::Bool(true)) => Ok(()),
-        Some(Value::Bool(false)) => Err(Error::Failed(format!(
-            "The audit trail is broken at entry {}: it was changed, taken out or put in",
-            field(raw, "broken_at")
-        ))),
-        _ => Err(Error::Server("the answer does not say whether the audit trail is intact".into())),
-    }
 }
 
 fn rows(raw: &Value) -> List<'_> {
@@ -124,13 +181,5 @@ mod tests {
             rows(&raw).render("csv".parse().unwrap()),
             "9,2026-08-20 19:58:04 +0000 UTC,unix,rename,server,m1,,m2,\n10,2026-08-20 19:58:04 +0000 UTC,unix,rename,server,m1,,m2,\n"
         );
-    }
-
-    #[test]
-    fn a_verdict_is_needed() {
-        assert!(verdict(&json!({"intact": true, "entries": 3, "broken_at": null})).is_ok());
-        let broken = verdict(&json!({"intact": false, "entries": null, "broken_at": 7})).unwrap_err();
-        assert!(broken.to_string().contains("entry 7"), "{broken}");
-        assert!(verdict(&json!({})).is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod audit;
+mod audit_check;
 pub(crate) mod channel;
 pub(crate) mod completion;
 pub(crate) mod events;

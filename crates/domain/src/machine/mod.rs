@@ -15,6 +15,7 @@ pub mod lifecycle;
 pub mod moves;
 pub mod refusal;
 pub mod registration;
+pub mod replay;
 mod transition;
 
 pub use axes::Machine;

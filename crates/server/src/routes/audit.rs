@@ -6,27 +6,9 @@ use crate::{
     error::ApiError,
     params::{Key, Listing, Page, Params},
 };
-use axum::extract::State;
-use muster_engine::services::audit::{self as service, Verdict};
-use serde::Serialize;
-use utoipa::ToSchema;
-
-/// One entry of the audit.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct AuditEntry {
-    seq: i64,
-    #[schema(value_type = String, format = DateTime)]
-    at: muster_api::time::Time,
-    actor: String,
-    action: String,
-    object_kind: String,
-    object: String,
-    from: Option<String>,
-    to: Option<String>,
-    reason: Option<String>,
-    operation: Option<String>,
-    hash: String,
-}
+use axum::extract::{Request, State};
+use muster_api::audit::{AuditEntry, AuditHead, AuditVerdict, AuditVerifyPost};
+use muster_engine::services::audit as service;
 
 const LIST: Listing = Listing { path: "/1.0/audit", key: Key::Number, limits: (1000, 10_000) };
 
@@ -48,27 +30,24 @@ pub async fn list(State(app): State<App>, params: Params) -> Result<Sync<Vec<Aud
         to: row.entry.to_state,
         reason: row.entry.reason,
         operation: row.entry.operation_id,
+        detail: row.entry.detail,
+        prev_hash: row.prev_hash,
         hash: row.hash,
     });
     Ok(Sync(entries.collect()))
 }
 
-/// The outcome of recomputing the chain.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct AuditVerdict {
-    /// Whether every entry fits the one before.
-    intact: bool,
-    /// How many there are, when intact.
-    entries: Option<i64>,
-    /// The first that does not.
-    broken_at: Option<i64>,
+/// The end of the log, signed with the site's key: to be kept elsewhere, and given to `:verify` later.
+#[utoipa::path(get, path = "/1.0/audit/head", tag = "audit", responses((status = 200, body = AuditHead)))]
+pub async fn head(State(app): State<App>) -> Result<Sync<AuditHead>, ApiError> {
+    Ok(Sync(service::head(&app.engine).await?))
 }
 
-/// Recomputes the whole chain.
-#[utoipa::path(post, path = "/1.0/audit/:verify", tag = "audit", responses((status = 200, body = AuditVerdict)))]
-pub async fn verify(State(app): State<App>) -> Result<Sync<AuditVerdict>, ApiError> {
-    Ok(Sync(match service::verify(&app.engine).await? {
-        Verdict::Intact(entries) => AuditVerdict { intact: true, entries: Some(entries), broken_at: None },
-        Verdict::Broken(seq) => AuditVerdict { intact: false, entries: None, broken_at: Some(seq) },
-    }))
+/// Recomputes the whole chain, and compares every machine with what its transitions come to; the body may be empty.
+#[utoipa::path(post, path = "/1.0/audit/:verify", tag = "audit", request_body = Option<AuditVerifyPost>,
+    responses((status = 200, body = AuditVerdict), (status = 400)))]
+pub async fn verify(State(app): State<App>, request: Request) -> Result<Sync<AuditVerdict>, ApiError> {
+    let body = crate::body::read(request).await?;
+    let post: AuditVerifyPost = if body.is_empty() { AuditVerifyPost::default() } else { crate::body::lenient(&body)? };
+    Ok(Sync(service::verify(&app.engine, post.head).await?))
 }

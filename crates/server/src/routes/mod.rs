@@ -116,6 +116,7 @@ pub fn build(app: App) -> (Router, utoipa::openapi::OpenApi, Vec<Permission>) {
         .add(VIEW, routes!(system::key))
         .add(EDIT, routes!(system::rekey))
         .add(VIEW, routes!(audit::list))
+        .add(VIEW, routes!(audit::head))
         .add(VIEW, routes!(audit::verify));
     let routes = routes
         .add(VIEW, routes!(servers::list))

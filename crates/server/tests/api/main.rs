@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::disallowed_methods, reason = "certificates of test machines are valid from now")]
 
+mod audit;
 mod bench;
 mod channels;
 mod export;

@@ -1,6 +1,6 @@
 //! The audit log: who did what, numbered without gaps and chained by hash, so that a changed, dropped or inserted row shows.
 
-use serde_json::json;
+use muster_api::audit::Link;
 use sha2::{Digest as _, Sha256};
 
 use crate::db::{Row, Tx};
@@ -69,24 +69,64 @@ fn from_row(row: &Row) -> Result<Record> {
     })
 }
 
-/// The hash of a record. A JSON array has no two readings, whatever the texts contain.
-fn hash(seq: i64, entry: &Entry, prev_hash: &str) -> String {
-    let Entry { at, actor, action, object_kind, object, from_state, to_state, reason, operation_id, detail } = entry;
-    let text = json!([
+/// Hashes one record after another, in the same memory.
+#[derive(Default)]
+struct Hasher {
+    text: Vec<u8>,
+}
+
+impl Hasher {
+    fn digest(&mut self, link: &Link<'_>) -> [u8; 32] {
+        link.write(&mut self.text);
+        Sha256::digest(&self.text).into()
+    }
+}
+
+fn link<'a>(seq: i64, entry: &'a Entry, prev_hash: &'a str) -> Link<'a> {
+    Link {
         seq,
-        at,
-        actor,
-        action,
-        object_kind,
-        object,
-        from_state,
-        to_state,
-        reason,
-        operation_id,
-        detail,
-        prev_hash
-    ]);
-    hex::encode(Sha256::digest(text.to_string()))
+        at: entry.at,
+        actor: &entry.actor,
+        action: &entry.action,
+        object_kind: &entry.object_kind,
+        object: &entry.object,
+        from: entry.from_state.as_deref(),
+        to: entry.to_state.as_deref(),
+        reason: entry.reason.as_deref(),
+        operation: entry.operation_id.as_deref(),
+        detail: &entry.detail,
+        prev_hash,
+    }
+}
+
+/// What is hashed of a row, without a copy of it.
+fn link_of<'a>(row: &'a Row<'_>) -> Result<Link<'a>> {
+    Ok(Link {
+        seq: row.int(0)?,
+        at: row.int(1)?,
+        actor: row.str(2)?,
+        action: row.str(3)?,
+        object_kind: row.str(4)?,
+        object: row.str(5)?,
+        from: row.opt_str(6)?,
+        to: row.opt_str(7)?,
+        reason: row.opt_str(8)?,
+        operation: row.opt_str(9)?,
+        detail: row.str(10)?,
+        prev_hash: row.str(11)?,
+    })
+}
+
+/// Number and hash of the last record; 0 and nothing for an empty log.
+pub fn head(tx: &mut Tx) -> Result<(i64, String)> {
+    let sql = "SELECT seq, hash FROM audit_head WHERE name = 'audit'";
+    let head = tx.query_opt(sql, &[], |row| Ok((row.int(0)?, row.text(1)?)))?;
+    head.ok_or_else(|| StoreError::Corrupt("the head of the audit log is missing".into()))
+}
+
+/// The hash of a record; none where there is no such record.
+pub fn hash_at(tx: &mut Tx, seq: i64) -> Result<Option<String>> {
+    tx.query_opt("SELECT hash FROM audit WHERE seq = $1", params![seq], |row| row.text(0))
 }
 
 /// Records an entry in the same transaction as what it tells of; answers its number. On PostgreSQL this holds the journal
@@ -97,7 +137,7 @@ pub fn append(tx: &mut Tx, entry: &Entry) -> Result<i64> {
     let head = format!("SELECT seq, hash FROM audit_head WHERE name = 'audit'{lock}");
     let (last, prev_hash) = tx.query_one(&head, &[], |row| Ok((row.int(0)?, row.text(1)?)))?;
     let seq = last + 1;
-    let hash = hash(seq, entry, &prev_hash);
+    let hash = hex::encode(Hasher::default().digest(&link(seq, entry, &prev_hash)));
     tx.execute(
         &format!("INSERT INTO audit ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"),
         params![
@@ -149,30 +189,30 @@ pub enum Verdict {
     Broken(i64),
 }
 
-/// Reads the whole log, a row at a time, and checks every link and the head.
-pub fn verify(tx: &mut Tx) -> Result<Verdict> {
+/// Reads the whole log, a row at a time, and checks every link and the head. `visit` gets each record as far as the chain is
+/// sound.
+pub fn verify(tx: &mut Tx, visit: &mut dyn FnMut(&Link<'_>)) -> Result<Verdict> {
     let (mut expected, mut prev_hash, mut broken) = (1, String::new(), None);
+    let mut hasher = Hasher::default();
     let sql = format!("SELECT {COLUMNS} FROM audit ORDER BY seq");
     tx.for_each(&sql, &[], |row| {
-        let record = from_row(row)?;
         if broken.is_some() {
             return Ok(());
         }
-        let intact = record.seq == expected
-            && record.prev_hash == prev_hash
-            && record.hash == hash(record.seq, &record.entry, &prev_hash);
-        if intact {
+        let (link, mut hash) = (link_of(row)?, [0; 64]);
+        // 64 characters take 32 bytes.
+        hex::encode_to_slice(hasher.digest(&link), &mut hash).ok();
+        if link.seq == expected && link.prev_hash == prev_hash && row.str(12)?.as_bytes() == hash {
+            visit(&link);
             expected += 1;
-            prev_hash = record.hash;
+            prev_hash.clear();
+            prev_hash.push_str(row.str(12)?);
         } else {
             broken = Some(expected);
         }
         Ok(())
     })?;
-    let head = tx.query_opt("SELECT seq, hash FROM audit_head WHERE name = 'audit'", &[], |row| {
-        Ok((row.int(0)?, row.text(1)?))
-    })?;
-    let (seq, hash) = head.ok_or_else(|| StoreError::Corrupt("the head of the audit log is missing".into()))?;
+    let (seq, hash) = head(tx)?;
     Ok(match broken {
         Some(seq) => Verdict::Broken(seq),
         // Records cut off at the end leave an intact chain, but not up to the head.

@@ -259,6 +259,14 @@ pub fn server_names(tx: &mut Tx, after: &str, last: &str) -> Result<Vec<(String,
     tx.query(sql, params![after, last], |row| Ok((row.text(0)?, row.text(1)?)))
 }
 
+/// Id and lifecycle state of every machine, one after another.
+pub fn for_each_lifecycle(tx: &mut Tx, mut visit: impl FnMut(&str, &str)) -> Result<()> {
+    tx.for_each("SELECT id, lifecycle FROM machines ORDER BY id", &[], |row| {
+        visit(row.str(0)?, row.str(1)?);
+        Ok(())
+    })
+}
+
 /// How many machines there are in each lifecycle state.
 pub fn count(tx: &mut Tx) -> Result<Vec<(String, i64)>> {
     let sql = "SELECT lifecycle, COUNT(*) FROM machines GROUP BY lifecycle ORDER BY lifecycle";

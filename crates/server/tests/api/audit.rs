@@ -1,0 +1,95 @@
+//! The audit's proof: its chain, its signed head, and that machines are where their transitions lead.
+
+use crate::bench::{Bench, Who, on_both};
+use axum::http::StatusCode;
+use muster_api::audit::{AuditEntry, AuditHead, AuditVerdict};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+async fn get<T: DeserializeOwned>(bench: &Bench, path: &str) -> T {
+    let (status, answer) = bench.ask(Who::Unix, "GET", path, "").await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    serde_json::from_value(answer["metadata"].clone()).unwrap()
+}
+
+async fn verify(bench: &Bench, body: &str) -> AuditVerdict {
+    let (status, answer) = bench.ask(Who::Unix, "POST", "/1.0/audit/:verify", body.to_owned()).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    serde_json::from_value(answer["metadata"].clone()).unwrap()
+}
+
+/// Machines of this bench, born over the API.
+async fn machine(bench: &Bench, serial: &str) -> String {
+    let body = json!({"serial": serial}).to_string();
+    let (status, answer) = bench.ask(Who::Unix, "POST", "/1.0/machines", body).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    answer["metadata"]["id"].as_str().unwrap().to_owned()
+}
+
+async fn sql(bench: &Bench, text: &'static str) {
+    bench.engine.store().write(move |tx| tx.execute(text, &[]).map(drop)).await.unwrap();
+}
+
+#[test]
+fn an_entry_carries_all_that_its_hash_is_made_of() {
+    on_both(|bench: Bench| async move {
+        bench.token(1).await;
+        machine(&bench, "S1").await;
+        let entries: Vec<AuditEntry> = get(&bench, "/1.0/audit").await;
+        assert!(entries.len() > 1);
+        let (mut text, mut prev_hash) = (Vec::new(), String::new());
+        for entry in entries {
+            assert_eq!(entry.prev_hash, prev_hash);
+            entry.link().write(&mut text);
+            assert_eq!(entry.hash, hex::encode(Sha256::digest(&text)));
+            prev_hash = entry.hash;
+        }
+        let head: AuditHead = get(&bench, "/1.0/audit/head").await;
+        assert_eq!(head.hash, prev_hash);
+    });
+}
+
+#[test]
+fn a_head_that_was_kept_elsewhere_shows_a_log_that_was_made_anew() {
+    on_both(|bench: Bench| async move {
+        bench.token(1).await;
+        let head: Value = get(&bench, "/1.0/audit/head").await;
+        bench.token(1).await;
+        let with = |head: &Value| json!({"head": head}).to_string();
+        let good = verify(&bench, &with(&head)).await;
+        assert_eq!((good.intact, good.head), (true, None));
+        assert_eq!(verify(&bench, "").await.head, None);
+        // One that nobody signed.
+        let mut forged = head.clone();
+        forged["hash"] = json!("00");
+        let told = verify(&bench, &with(&forged)).await.head.unwrap();
+        assert!(told.contains("not what was signed"), "{told}");
+        // A chain that is sound, and another one.
+        sql(&bench, "DELETE FROM audit").await;
+        sql(&bench, "UPDATE audit_head SET seq = 0, hash = ''").await;
+        let gone = verify(&bench, &with(&head)).await;
+        assert!(gone.intact && gone.head.unwrap().contains("ends before entry"));
+        for _ in 0..9 {
+            bench.token(1).await;
+        }
+        let anew = verify(&bench, &with(&head)).await;
+        assert!(anew.intact && anew.head.unwrap().contains("is another one"));
+        let (status, _) = bench.ask(Who::Unix, "POST", "/1.0/audit/:verify", r#"{"head": 3}"#).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+    });
+}
+
+#[test]
+fn a_machine_that_was_put_elsewhere_by_hand_is_named() {
+    on_both(|bench: Bench| async move {
+        let (one, other) = (machine(&bench, "S1").await, machine(&bench, "S2").await);
+        let good = verify(&bench, "").await;
+        assert_eq!((good.intact, good.machines, good.differing_count), (true, 2, 0), "{good:?}");
+        sql(&bench, "UPDATE machines SET lifecycle = 'used' WHERE serial = 'S2'").await;
+        let told = verify(&bench, "").await;
+        let named: Vec<_> = told.differing.iter().map(|d| (d.machine.as_str(), d.stored.as_deref())).collect();
+        assert_eq!((told.intact, named), (true, vec![(other.as_str(), Some("used"))]));
+        assert_ne!(one, other);
+    });
+}
