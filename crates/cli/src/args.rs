@@ -2,8 +2,8 @@
 
 use crate::cmd::{
     admin::Admin, audit::Audit, channel::Channel, completion::Completion, events::Events, machine::Machine,
-    operation::Operation, query::Query, remote::RemoteCommand, server::Server, subscription::Subscription,
-    system::System, token::Token, update::Update, warning::Warning,
+    operation::Operation, query::Query, remote::RemoteCommand, server::Server, server_type::ServerType,
+    subscription::Subscription, system::System, token::Token, update::Update, warning::Warning,
 };
 use crate::names;
 use crate::output::{ListFormat, ShowFormat};
@@ -89,6 +89,9 @@ pub(crate) enum Top {
     /// Look at the physical machines and their life
     #[command(subcommand)]
     Machine(Machine),
+    /// Look at the classes of hardware, name and merge them
+    #[command(subcommand)]
+    ServerType(ServerType),
     /// Keep machines for somebody, and see what came of it
     #[command(subcommand)]
     Subscription(Subscription),

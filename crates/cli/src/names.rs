@@ -185,6 +185,18 @@ pub(crate) fn server_types() -> Names {
     types.iter().map(|o| name(field(o, "label"), &field(o, "description"))).collect()
 }
 
+/// What an alert may do.
+pub(crate) fn alert_classes() -> Names {
+    fixed(&[
+        "prevent_allocations",
+        "prevent_state_changes",
+        "suppress_alerting",
+        "exclude_from_sla",
+        "stop_automatic_recovery",
+        "blocking",
+    ])
+}
+
 /// States of a server.
 pub(crate) fn server_states() -> Names {
     fixed(&["unknown", "unregistered", "pending", "ready", "offline"])

@@ -18,7 +18,7 @@ fn card(spec: &Spec, index: u8) -> Value {
         "driver": "ice", "driver_version": "6.18.2", "numa_node": 0, "pci_address": format!("0000:{:02x}:00.0", 0x31 + index),
         "vendor": "Intel Corporation", "vendor_id": "8086", "product": "Ethernet Controller E810-XXV for SFP",
         "product_id": "159b", "firmware_version": "4.40 0x8001c967 1.3534.0", "sriov": null,
-        "ports": [{"id": format!("eth{index}"), "address": spec.mac(index), "port": 0, "protocol": "ethernet",
+        "ports": [{"id": format!("eth{index}"), "address": spec.card_mac(index), "port": 0, "protocol": "ethernet",
                    "supported_modes": ["10000baseT/Full", "25000baseCR/Full"], "supported_ports": ["fibre"],
                    "port_type": "fibre", "transceiver_type": "internal", "auto_negotiation": true,
                    "link_detected": index < 2, "link_speed": 25000, "link_duplex": "full"}],
@@ -43,7 +43,7 @@ fn disk(spec: &Spec, index: usize) -> Value {
         "type": "nvme", "read_only": false, "mounted": index == 0, "size": 1_920_383_410_176_u64, "removable": false,
         "wwn": format!("eui.{:016x}", spec.system_uuid.as_u64_pair().0 ^ index as u64), "numa_node": 0,
         "device_path": format!("pci-0000:{:02x}:00.0-nvme-1", 0x81 + index), "block_size": 4096,
-        "firmware_version": "E2MU200", "rpm": 0, "serial": format!("{}-{index}", spec.serial()),
+        "firmware_version": "E2MU200", "rpm": 0, "serial": spec.disk_serial(index),
         "device_id": disk_id(spec, index), "partitions": partitions, "used_by": "",
     })
 }
@@ -57,6 +57,7 @@ pub fn resources(spec: &Spec) -> Value {
                    "product": "Ice Lake PCI bridge", "product_id": format!("09a{n:x}"), "iommu_group": n, "vpd": {}})
         })
         .collect();
+    let (memory, disks) = (spec.parts.memory_gib << 30, spec.parts.disks.len());
     json!({
         "cpu": {"architecture": "x86_64", "total": 16, "sockets": [{
             "name": "Simulated Xeon 4314 CPU @ 2.40GHz", "vendor": "GenuineIntel", "socket": 0, "frequency": 2400,
@@ -67,17 +68,17 @@ pub fn resources(spec: &Spec) -> Value {
             "cores": (0..8).map(core).collect::<Vec<_>>(),
         }]},
         "memory": {"nodes": [{"numa_node": 0, "hugepages_used": 0, "hugepages_total": 0, "used": 9_663_676_416_u64,
-                              "total": 137_438_953_472_u64}],
+                              "total": memory}],
                    "hugepages_total": 0, "hugepages_used": 0, "hugepages_size": 2_097_152,
-                   "used": 9_663_676_416_u64, "total": 137_438_953_472_u64},
+                   "used": 9_663_676_416_u64, "total": memory},
         "gpu": {"cards": [{"driver": "ast", "driver_version": "6.18.2", "numa_node": 0, "pci_address": "0000:03:00.0",
                            "vendor": "ASPEED Technology, Inc.", "vendor_id": "1a03", "product_id": "2000",
                            "product": "ASPEED Graphics Family"}], "total": 1},
         "network": {"cards": (0..4).map(|n| card(spec, n)).collect::<Vec<_>>(), "total": 4},
-        "storage": {"disks": (0..5).map(|n| disk(spec, n)).collect::<Vec<_>>(), "total": 5},
+        "storage": {"disks": (0..disks).map(|n| disk(spec, n)).collect::<Vec<_>>(), "total": disks},
         "usb": {"devices": [], "total": 0},
         "pci": {"devices": pci, "total": 12},
-        "system": {"uuid": spec.system_uuid, "vendor": "Muster", "product": "Simulated Server", "family": "Fleet",
+        "system": {"uuid": spec.firmware_uuid(), "vendor": "Muster", "product": "Simulated Server", "family": "Fleet",
                    "version": "1", "sku": "SIM-1U", "serial": spec.serial(), "type": "physical",
                    "firmware": {"vendor": "Muster", "date": "01/15/2026", "version": "1.4.2"},
                    "chassis": {"vendor": "Muster", "type": "Rack Mount Chassis", "serial": spec.serial(), "version": "1"},
@@ -133,11 +134,11 @@ pub fn storage_config() -> Value {
 
 /// `state` of `GET /os/1.0/system/storage`.
 pub fn storage_state(spec: &Spec) -> Value {
-    let drives: Vec<Value> = (0..5)
+    let drives: Vec<Value> = (0..spec.parts.disks.len())
         .map(|n| {
             let mut drive = json!({
                 "id": format!("/dev/disk/by-id/{}", disk_id(spec, n)), "model_family": "SIMDISK 7450",
-                "model_name": "SIMDISK 7450 MTFDKCC1T9TFR", "serial_number": format!("{}-{n}", spec.serial()),
+                "model_name": "SIMDISK 7450 MTFDKCC1T9TFR", "serial_number": spec.disk_serial(n),
                 "bus": "nvme", "capacity_in_bytes": 1_920_383_410_176_u64, "boot": n == 0, "multipath": false,
                 "removable": false, "remote": false,
                 "smart": {"enabled": true, "passed": true, "power_on_hours": 4711 + n, "available_spare": 100},

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::fault::{self, FaultCount};
+use crate::parts::{self, AlterationCount};
 use crate::spec::{Spec, Timing, draw};
 use door::Door;
 use driver::Place;
@@ -75,6 +76,8 @@ pub struct FleetOptions {
     pub bind: Bind,
     /// How many have which fault.
     pub faults: Vec<FaultCount>,
+    /// What is changed in how many of them when they are reset.
+    pub at_reset: Vec<AlterationCount>,
     /// Whom they register with; without it they only listen.
     pub center: Option<CenterOptions>,
     /// Whom they trust before.
@@ -101,6 +104,7 @@ impl FleetOptions {
             seed,
             bind: Bind::Ports,
             faults: vec![],
+            at_reset: vec![],
             center: None,
             trusted: Trusted::Nobody,
             version: "202511010000".to_owned(),
@@ -171,7 +175,8 @@ impl Fleet {
                 Way::Behind(door.map_err(|cause| SimError::Bind { address, cause })?)
             }
         };
-        for (index, fault) in faults.into_iter().enumerate() {
+        let altered = parts::assign(options.seed, options.count, &options.at_reset);
+        for (index, (fault, at_reset)) in faults.into_iter().zip(altered).enumerate() {
             let number = index + 1;
             let (place, address) = reserve(&bind, options.seed, number, &mut used)?;
             let epoch = i64::try_from(epoch).unwrap_or(i64::MAX);
@@ -183,6 +188,7 @@ impl Fleet {
                 provider: provider.clone(),
                 trusted: options.trusted.clone(),
                 fault,
+                at_reset,
                 events: fleet.events.clone(),
             };
             let machine = Arc::new(Simulated::new(spec, birth)?);

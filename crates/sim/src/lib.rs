@@ -15,6 +15,7 @@ pub mod fault;
 pub mod fleet;
 pub mod member;
 pub mod model;
+pub mod parts;
 pub mod publisher;
 pub mod spec;
 pub mod wire;

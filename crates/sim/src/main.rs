@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Parser;
 use muster_sim::fault::FaultCount;
+use muster_sim::parts::AlterationCount;
 use muster_sim::{Bind, CenterOptions, Fleet, FleetOptions};
 use tokio::sync::broadcast::error::RecvError;
 
@@ -40,6 +41,11 @@ struct Arguments {
     /// reboot-never-returns, clock-skew
     #[arg(long = "fault", value_name = "FAULT=COUNT")]
     faults: Vec<FaultCount>,
+
+    /// What is changed in how many machines when they are reset: other-disk, fewer-disks, more-memory, other-card,
+    /// other-board, foreign-serial
+    #[arg(long = "at-reset", value_name = "ALTERATION=COUNT")]
+    at_reset: Vec<AlterationCount>,
 
     /// Put all machines on 127.0.0.1, each on a port of its own, instead of on addresses of their own in 127.64.0.0/10
     #[arg(long)]
@@ -94,6 +100,7 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         (false, false) => Bind::Addresses { port: arguments.port },
     };
     options.faults = arguments.faults;
+    options.at_reset = arguments.at_reset;
     options.version = arguments.os_version;
     options.boot_spread = Duration::from_secs(arguments.spread);
     options.center = Some(CenterOptions { url: arguments.center, certificate_pem, token: arguments.token.to_string() });

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::documents;
 use crate::member::Member;
+use crate::parts::Alteration;
 use crate::spec::{Spec, Timing, draw};
 
 mod ask;
@@ -134,9 +135,14 @@ impl Model {
         }
     }
 
-    /// What it left the factory as.
+    /// What it is.
     pub fn spec(&self) -> &Spec {
         &self.spec
+    }
+
+    /// Somebody changes a part of it.
+    pub fn alter(&mut self, alteration: Alteration) {
+        self.spec.alter(alteration);
     }
 
     /// Its host name.
@@ -173,7 +179,7 @@ impl Model {
     pub fn registration(&self) -> Value {
         json!({
             "name": self.name, "connection_url": self.url(), "public_connection_url": "", "channel": "",
-            "description": "", "properties": null, "system_uuid": self.spec.system_uuid,
+            "description": "", "properties": null, "system_uuid": self.spec.firmware_uuid(),
             "machine_id": self.spec.machine_id,
             "bmc_config": {"api_type": "", "endpoint": "", "certificate": "", "auto_pin_certificate": false,
                            "username": "", "password": ""},

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::parts::Parts;
+
 /// Times of a machine. Real ones take minutes; a simulated one shows the same order of things in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
@@ -48,8 +50,12 @@ pub struct Spec {
     pub number: usize,
     /// Host name it is installed with: `sim-0001`.
     pub name: String,
-    /// DMI product UUID.
+    /// DMI product UUID that it left the factory with; see [`Spec::firmware_uuid`].
     pub system_uuid: Uuid,
+    /// That of another machine of the fleet.
+    pub neighbour: Uuid,
+    /// What was changed in it since.
+    pub parts: Parts,
     /// 32 hex characters.
     pub machine_id: String,
     /// Where it listens.
@@ -76,6 +82,8 @@ impl Spec {
             number,
             name: format!("sim-{number:04}"),
             system_uuid: draw(seed, number, "system uuid"),
+            neighbour: draw(seed, if number == 1 { 2 } else { 1 }, "system uuid"),
+            parts: Parts::default(),
             machine_id: draw(seed, number, "machine id").simple().to_string(),
             address,
             version: version.to_owned(),
@@ -91,8 +99,32 @@ impl Spec {
         format!("02:51:{:02x}:{:02x}:{:02x}:{port:02x}", (n >> 16) & 0xff, (n >> 8) & 0xff, n & 0xff)
     }
 
-    /// Serial number of the chassis.
-    pub fn serial(&self) -> String {
-        format!("SIM{:08X}", self.system_uuid.as_fields().0)
+    /// DMI product UUID that it tells.
+    pub fn firmware_uuid(&self) -> Uuid {
+        self.parts.board.unwrap_or(self.system_uuid)
     }
+
+    /// Serial number that it tells: of the system, the chassis and the mainboard.
+    pub fn serial(&self) -> String {
+        self.parts.serial.clone().unwrap_or_else(|| serial_of(self.firmware_uuid()))
+    }
+
+    /// Serial number of the disk in a slot.
+    pub fn disk_serial(&self, slot: usize) -> String {
+        let factory = serial_of(self.system_uuid);
+        match self.parts.disks.get(slot) {
+            None | Some(0) => format!("{factory}-{slot}"),
+            Some(times) => format!("{factory}-{slot}R{times}"),
+        }
+    }
+
+    /// Hardware address of a port of the cards; those behind the first two may have been replaced.
+    pub fn card_mac(&self, port: u8) -> String {
+        self.mac(if port < 2 { port } else { port.wrapping_add(self.parts.cards.wrapping_mul(16)) })
+    }
+}
+
+/// The serial number of the machine whose mainboard has this UUID.
+pub(crate) fn serial_of(uuid: Uuid) -> String {
+    format!("SIM{:08X}", uuid.as_fields().0)
 }

@@ -16,6 +16,7 @@ pub(crate) mod seed;
 pub(crate) mod server;
 pub(crate) mod server_system;
 pub(crate) mod server_text;
+pub(crate) mod server_type;
 pub(crate) mod subscription;
 pub(crate) mod system;
 pub(crate) mod token;
@@ -44,6 +45,7 @@ pub(crate) async fn run(ctx: &Context, command: Top) -> Result {
         Top::Warning(command) => warning::run(ctx, command).await,
         Top::Operation(command) => operation::run(ctx, command).await,
         Top::Machine(command) => machine::run(ctx, command).await,
+        Top::ServerType(command) => server_type::run(ctx, command).await,
         Top::Events(command) => events::run(ctx, command).await,
         Top::Audit(command) => audit::run(ctx, command).await,
         Top::Completion(command) => completion::run(ctx, &command),

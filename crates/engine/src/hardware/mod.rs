@@ -103,9 +103,9 @@ pub(crate) fn settle(
     command: &Command,
     by: By<'_>,
 ) -> Result<MachineRow, StoreError> {
-    let lifecycle = machine::load(&row, None)?.lifecycle;
-    let again = matches!(command, Command::Resync);
-    let (assigns, registers) = match lifecycle {
+    let known = machine::load(&row, None)?;
+    let again = matches!(command, Command::Resync) && known.operation.is_none();
+    let (assigns, registers) = match known.lifecycle {
         Lifecycle::Registering => (true, true),
         Lifecycle::UsedRegistering => (false, true),
         Lifecycle::Cleaning => (false, false),

@@ -6,12 +6,15 @@
 mod audit;
 mod bench;
 mod channels;
+mod expected_machines;
 mod export;
 mod fleet;
+mod hardware;
 mod hostile;
 mod images;
 mod lifecycle;
 mod lists;
+mod machine_alerts;
 mod machines;
 mod permissions;
 mod refresh;

@@ -16,6 +16,7 @@ use super::{Trusted, identity};
 use crate::fault::Fault;
 use crate::member::MemberState;
 use crate::model::{Effect, Model, Phase, Reply, Request};
+use crate::parts::Alteration;
 use crate::spec::{Spec, Timing};
 
 /// Requests that a machine remembers.
@@ -86,6 +87,7 @@ pub(super) struct Birth {
     pub provider: Option<BTreeMap<String, String>>,
     pub trusted: Trusted,
     pub fault: Option<Fault>,
+    pub at_reset: Option<Alteration>,
     pub events: broadcast::Sender<FleetEvent>,
 }
 
@@ -97,6 +99,7 @@ struct Keys {
 struct Inner {
     model: Model,
     fault: Option<Fault>,
+    at_reset: Option<Alteration>,
     trusted: HashSet<String>,
     keys: Keys,
     asked: VecDeque<String>,
@@ -139,7 +142,14 @@ impl Simulated {
             number,
             url: model.url(),
             address,
-            inner: Mutex::new(Inner { model, fault: birth.fault, trusted, keys, asked: VecDeque::new() }),
+            inner: Mutex::new(Inner {
+                model,
+                fault: birth.fault,
+                at_reset: birth.at_reset,
+                trusted,
+                keys,
+                asked: VecDeque::new(),
+            }),
             timing: birth.timing,
             began: birth.began,
             now: birth.now,
@@ -176,10 +186,10 @@ impl Simulated {
         self.address
     }
 
-    /// DMI product UUID and machine id.
+    /// DMI product UUID as it tells it, and machine id.
     pub fn hardware(&self) -> (uuid::Uuid, String) {
         let inner = self.inner();
-        (inner.model.spec().system_uuid, inner.model.spec().machine_id.clone())
+        (inner.model.spec().firmware_uuid(), inner.model.spec().machine_id.clone())
     }
 
     /// The certificate it registers with (PEM), and serves with unless it is faulty.
@@ -237,6 +247,16 @@ impl Simulated {
         }
         self.relisten.store(true, Ordering::Release);
         self.changed.notify_one();
+    }
+
+    /// Changes a part of it: the next answer shows it.
+    pub fn alter(&self, alteration: Alteration) {
+        self.inner().model.alter(alteration);
+    }
+
+    /// How it is altered whenever it is reset.
+    pub fn set_at_reset(&self, alteration: Option<Alteration>) {
+        self.inner().at_reset = alteration;
     }
 
     /// Trusts the owner of a certificate with this fingerprint, too.
@@ -370,6 +390,9 @@ impl Simulated {
         let mut inner = self.inner();
         inner.keys = keys;
         inner.trusted.clear();
+        if let Some(alteration) = inner.at_reset {
+            inner.model.alter(alteration);
+        }
         Ok(())
     }
 }

@@ -1,6 +1,10 @@
 //! `machine`: the physical machines behind the servers, and their whole life.
 
+mod alerts;
+mod expected;
 mod find;
+mod hardware;
+mod known;
 mod moves;
 mod page;
 
@@ -17,8 +21,11 @@ use crate::names;
 use crate::output::{List, Order, show};
 use crate::remote::{ApiPath, Remote};
 use crate::text::{field, time_field};
+use alerts::Alerts;
 use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCandidates;
+use expected::Expected;
+use known::KnownArgs;
 use moves::Moves;
 use muster_api::machine::{Asset, ClaimPost, MachineBmc, MachinePost};
 use serde::{Deserialize, Serialize};
@@ -105,6 +112,24 @@ pub(crate) enum Machine {
         #[command(flatten)]
         timeout: TimeoutArgs,
     },
+    /// Look at what is wrong with a machine, report it, and answer for it
+    #[command(subcommand, visible_alias = "alerts")]
+    Alert(Alerts),
+    /// Show what a machine is made of, or how that changed
+    Hardware {
+        /// Id, server, serial number or inventory number
+        #[arg(add = ArgValueCandidates::new(names::machines))]
+        machine: String,
+        /// Show how it changed, the newest change first
+        #[arg(long)]
+        changes: bool,
+        /// Format.
+        #[command(flatten)]
+        show: ShowArgs,
+    },
+    /// Hardware on its way.
+    #[command(flatten)]
+    Expected(Expected),
     /// What can be done with machines.
     #[command(flatten)]
     Move(Moves),
@@ -113,42 +138,12 @@ pub(crate) enum Machine {
 /// `machine add`.
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
-    /// SMBIOS system UUID, by which it is recognised when it registers
-    #[arg(long, default_value = "", hide_default_value = true)]
-    uuid: String,
-    /// Serial number of the chassis
-    #[arg(long, default_value = "", hide_default_value = true)]
-    serial: String,
+    /// What is known of it.
+    #[command(flatten)]
+    known: KnownArgs,
     /// Vendor of the chassis
     #[arg(long, default_value = "", hide_default_value = true)]
     vendor: String,
-    /// Site
-    #[arg(long, default_value = "", hide_default_value = true)]
-    site: String,
-    /// Rack
-    #[arg(long, default_value = "", hide_default_value = true)]
-    rack: String,
-    /// Units in the rack, e.g. 3 or 3-4
-    #[arg(long, value_parser = units)]
-    units: Option<(u16, u16)>,
-    /// Number in the inventory of the house
-    #[arg(long, default_value = "", hide_default_value = true)]
-    inventory_number: String,
-    /// A tag; may be given several times
-    #[arg(long = "tag")]
-    tags: Vec<String>,
-    /// https:// address of its BMC
-    #[arg(long)]
-    bmc_endpoint: Option<String>,
-    /// User of the BMC
-    #[arg(long, default_value = "", hide_default_value = true, requires = "bmc_endpoint")]
-    bmc_username: String,
-    /// File with the password of the BMC; - reads standard input
-    #[arg(long, requires = "bmc_endpoint")]
-    bmc_password_file: Option<String>,
-    /// MAC address of the BMC
-    #[arg(long, default_value = "", hide_default_value = true, requires = "bmc_endpoint")]
-    bmc_mac: String,
     /// It is in production already and belongs to this owner: nothing is done to it
     #[arg(long)]
     adopt: Option<String>,
@@ -160,40 +155,14 @@ pub(crate) struct AddArgs {
     show: ShowArgs,
 }
 
-/// `3` or `3-4`.
-fn units(text: &str) -> Result<(u16, u16), String> {
-    let bad = |_| format!("{text:?} are no units: write 3 or 3-4");
-    let (lower, upper) = text.split_once('-').unwrap_or((text, text));
-    Ok((lower.parse().map_err(bad)?, upper.parse().map_err(bad)?))
-}
-
 impl AddArgs {
     fn body(self) -> Result<MachinePost> {
-        let bmc = match self.bmc_endpoint {
-            None => None,
-            Some(endpoint) => {
-                let password = match &self.bmc_password_file {
-                    None => String::new(),
-                    Some(path) => read_file(path)?.trim_end_matches(['\r', '\n']).to_owned(),
-                };
-                Some(MachineBmc { endpoint, username: self.bmc_username, password, mac: self.bmc_mac })
-            }
-        };
-        let (lower_unit, upper_unit) = self.units.unwrap_or_default();
         Ok(MachinePost {
-            system_uuid: self.uuid,
-            serial: self.serial,
+            bmc: self.known.bmc()?,
+            asset: self.known.asset(),
+            system_uuid: self.known.uuid,
+            serial: self.known.serial,
             vendor: self.vendor,
-            bmc,
-            asset: Asset {
-                site: self.site,
-                rack: self.rack,
-                lower_unit,
-                upper_unit,
-                inventory_number: self.inventory_number,
-                tags: self.tags,
-                ..Asset::default()
-            },
             adopt: self.adopt.map(|owner| ClaimPost { owner, ..ClaimPost::default() }),
             note: self.note,
         })
@@ -255,6 +224,11 @@ pub(crate) async fn run(ctx: &Context, command: Machine) -> Result {
             ctx.print(&page::history_rows(&raw).render(list.format));
         }
         Machine::Wait { machine, state, timeout } => wait(&remote, &machine, &state, timeout.timeout).await?,
+        Machine::Alert(command) => alerts::run(ctx, &remote, command).await?,
+        Machine::Hardware { machine, changes, show: args } => {
+            hardware::run(ctx, &remote, &machine, changes, args.format).await?;
+        }
+        Machine::Expected(command) => expected::run(ctx, &remote, command).await?,
         Machine::Move(command) => moves::run(ctx, &remote, command).await?,
     }
     Ok(())
@@ -374,11 +348,5 @@ mod tests {
         let kept = json!({"reservation": {"holder": "ben"}, "operation": {"kind": "clean", "phase": "failed"}});
         assert_eq!((owner(&kept).as_str(), operation(&kept).as_str()), ("for ben", "clean (failed)"));
         assert_eq!(place(&json!({"asset": {"rack": "r7", "lower_unit": 0}})), "r7");
-    }
-
-    #[test]
-    fn units_are_one_or_a_range() {
-        assert_eq!((units("3"), units("3-4")), (Ok((3, 3)), Ok((3, 4))));
-        assert!(units("3-").unwrap_err().contains("write 3 or 3-4"));
     }
 }

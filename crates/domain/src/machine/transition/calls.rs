@@ -88,12 +88,14 @@ pub(super) fn resync(d: &mut Draft) -> Result<(), Refusal> {
     match d.machine.lifecycle {
         Lifecycle::Used => {
             d.go(Lifecycle::UsedRegistering, Actor::Person)?;
-            d.go(Lifecycle::Used, Actor::System)
+            d.go(Lifecycle::Used, Actor::System)?;
         }
         Lifecycle::Unavailable => {
             d.go(Lifecycle::Registering, Actor::Person)?;
-            d.go(Lifecycle::Unavailable, Actor::System)
+            d.go(Lifecycle::Unavailable, Actor::System)?;
         }
-        _ => Ok(()),
+        _ => return Ok(()),
     }
+    d.machine.flags.requires_re_register = false;
+    Ok(())
 }
