@@ -21,7 +21,8 @@ pub(crate) enum Expected {
     /// Write down a machine before it arrives: when it shows up, its record has this
     Expect(Box<ExpectArgs>),
     /// List the machines that are expected
-    Expected {
+    #[command(name = "expected")]
+    Awaited {
         /// Those that have shown up, too
         #[arg(long)]
         all: bool,
@@ -94,7 +95,7 @@ pub(super) async fn run(ctx: &Context, remote: &Remote, command: Expected) -> Re
             let reply = remote.post(&path(), Some(&body)).await?;
             ctx.created(args.show.format, "id", &field(&reply.metadata, "id"));
         }
-        Expected::Expected { all, list } => {
+        Expected::Awaited { all, list } => {
             let raw = remote.get(&path().flag("all", all)).await?;
             ctx.print(&rows(&raw).render(list.format));
         }
