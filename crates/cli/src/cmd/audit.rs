@@ -74,9 +74,13 @@ pub(crate) async fn run(ctx: &Context, command: Audit) -> Result {
             let raw = ctx.remote()?.post(&ApiPath::of(&["audit", ":verify"]), body.as_ref()).await?.metadata;
             let verdict = audit_check::verdict(&raw);
             if verdict.is_ok() || args.format != ShowFormat::Human {
-                let machines = field(&raw, "machines");
                 ctx.print(&show(args.format, &raw, || {
-                    format!("Intact: {} entries; {machines} machines are where they lead\n", field(&raw, "entries"))
+                    // A center of before does not compare machines.
+                    let machines = match field(&raw, "machines") {
+                        machines if machines.is_empty() => machines,
+                        machines => format!("; {machines} machines are where they lead"),
+                    };
+                    format!("Intact: {} entries{machines}\n", field(&raw, "entries"))
                 }));
             }
             verdict?;

@@ -315,7 +315,8 @@ fn subscriptions_keep_their_promises_whatever_happens_at_once() {
                 let engine = site.engine(worker);
                 for _ in 0..rounds() / 4 {
                     match something(engine, &mut dice, &ids).await {
-                        Ok(()) | Err(Error::NotPermitted(_) | Error::NotFound(_) | Error::Stale(_)) => {}
+                        Ok(())
+                        | Err(Error::NotPermitted(_) | Error::NotFound(_) | Error::Stale(_) | Error::Invalid(_)) => {}
                         Err(error) => panic!("{error}"),
                     }
                     engine.store().read(promises).await.unwrap();
