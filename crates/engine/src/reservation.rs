@@ -64,7 +64,8 @@ impl Scope {
         Self { subscriptions: BTreeSet::from([id.to_owned()]), ..Self::default() }
     }
 
-    fn of_type(id: String) -> Self {
+    /// A server type: its machines, and who wants some.
+    pub fn of_type(id: String) -> Self {
         Self { types: BTreeSet::from([id]), ..Self::default() }
     }
 }

@@ -54,8 +54,8 @@ pub(crate) fn seen(tx: &mut Tx<'_>, machine: &str, name: &str, resources: &str, 
     let inventory = Inventory::read(&document);
     let text = serde_json::to_string(&inventory).unwrap_or_default();
     let first = unknown(&row);
-    if row.inventory == text && !is_unlearnt(&row, &inventory) {
-        return Ok(());
+    if row.inventory == text {
+        return learn_late(tx, row, &inventory, by);
     }
     // It has forgotten what it is made of, and not lost it.
     if inventory.says_nothing() && !first {
@@ -194,10 +194,19 @@ fn registered(tx: &mut Tx<'_>, row: &MachineRow) -> Result<Option<Inventory>, St
     snapshot.map(|s| parsed(&s.inventory, "snapshot of machine", &row.id)).transpose()
 }
 
-/// Whether the inventory names an identity that the record has no place for yet: another machine may have had it.
-fn is_unlearnt(row: &MachineRow, inventory: &Inventory) -> bool {
+/// The same hardware as before, but an identity may be free by now that another machine had.
+fn learn_late(tx: &mut Tx<'_>, row: MachineRow, inventory: &Inventory, by: By<'_>) -> Result<(), StoreError> {
     let serial = row.serial.is_none() && inventory.system.identifying_serial().is_some();
-    serial || row.system_uuid.is_none() && inventory.system.uuid.is_some()
+    if !serial && (row.system_uuid.is_some() || inventory.system.uuid.is_none()) {
+        return Ok(());
+    }
+    let known = (row.serial.clone(), row.system_uuid.clone(), row.generation);
+    let row = learn(tx, row, inventory, by)?;
+    // Where an alert ended with it, it is written already.
+    if known.2 == row.generation && (known.0 != row.serial || known.1 != row.system_uuid) {
+        machines::update(tx, &row)?;
+    }
+    Ok(())
 }
 
 /// Fills in who the machine is, where its record does not say. An identity that another machine in service has is not taken:

@@ -289,6 +289,9 @@ fn a_serial_number_of_another_machine_does_not_break_the_poll_and_keeps_both_apa
         assert_eq!((machine.lifecycle, bed.row("b").serial), (State::Unavailable, None), "it does not enter the pool");
         assert_eq!(bed.alerts("b"), [CONFLICT]);
         assert_eq!(bed.alerts("a"), [""; 0]);
+        let before = bed.row("b").generation;
+        bed.see("b", &same);
+        assert_eq!(bed.row("b").generation, before, "a conflict that stays is not written again and again");
         // The other record ends: the next look takes the identity.
         bed.command("a", Command::SetStatus(State::Unavailable));
         bed.command("a", Command::Decommission);

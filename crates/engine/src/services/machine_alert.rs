@@ -182,9 +182,10 @@ pub async fn expire(engine: &Engine) -> Result<u64, Error> {
             }
             Ok(ids.len() as u64)
         });
-        match done.await? {
-            0 => return Ok(looked),
-            n => looked += n,
+        let batch = done.await?;
+        looked += batch;
+        if batch < BATCH.unsigned_abs() {
+            return Ok(looked);
         }
     }
 }

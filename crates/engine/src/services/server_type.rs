@@ -3,6 +3,7 @@
 use crate::{
     Actor, Engine, Error, hardware,
     machine::By,
+    reservation::{self, Scope},
     services::{audit, token::Versioned},
 };
 use muster_api::{
@@ -145,6 +146,9 @@ pub async fn merge(engine: &Engine, actor: &Actor, id: &str, post: ServerTypeMer
         let ids = machine_alerts::of_type(tx, OWN_SOURCE, hardware::TYPE, &into)?;
         for id in ids {
             matched += u64::from(hardware::compare_again(tx, &id, By::new(&actor.0, &reason, now))?);
+        }
+        for entry in reservation::settle(tx, Scope::of_type(into.clone()), now)? {
+            audit::append(tx, &entry)?;
         }
         Ok(Ok(ServerTypeMerged { machines, matched }))
     });
