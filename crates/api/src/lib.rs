@@ -11,6 +11,7 @@ pub mod expected_machine;
 pub mod lenient;
 pub mod machine;
 pub mod provisioning;
+pub mod report;
 pub mod server_type;
 pub mod subscription;
 pub mod system;

@@ -2,7 +2,7 @@
 
 use crate::cmd::{
     admin::Admin, audit::Audit, channel::Channel, completion::Completion, events::Events, machine::Machine,
-    operation::Operation, query::Query, remote::RemoteCommand, server::Server, server_type::ServerType,
+    operation::Operation, query::Query, remote::RemoteCommand, report::Report, server::Server, server_type::ServerType,
     subscription::Subscription, system::System, token::Token, update::Update, warning::Warning,
 };
 use crate::names;
@@ -100,6 +100,9 @@ pub(crate) enum Top {
     /// Look at who did what
     #[command(subcommand)]
     Audit(Audit),
+    /// Reports over all machines
+    #[command(subcommand)]
+    Report(Report),
     /// Print a completion script for a shell
     Completion(Completion),
 }
@@ -195,7 +198,7 @@ mod tests {
             subscription create --holder a --type t --quantity 3 --site x --starts 2026-12-01 --ends 2027-01-01T00:00:00Z --cycle 1 --renew --description d\n\
             subscription create --holder a --machine m\n subscription edit s\n subscription edit s --quantity 2 --ends none --renew false\n\
             subscription stop s --yes\n subscription delete s --yes\n subscription rm s\n\
-            events --follow\n audit list\n audit verify\n completion bash";
+            events --follow\n audit list\n audit verify\n audit head\n report utilisation --by owner\n completion bash";
         for line in lines.lines() {
             let words = std::iter::once("muster").chain(line.split_whitespace());
             if let Err(error) = Cli::try_parse_from(words) {

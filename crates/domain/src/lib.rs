@@ -7,12 +7,14 @@
 //! [`subscription`] decides which machines are kept for whom.
 //! [`hardware`] decides what a machine is made of, and what it means when that changes.
 //! [`operation`] plans what outlives one request.
+//! [`report`] adds up what there is, and what it was used for.
 //! [`update`] decides which updates are fetched, kept, promoted and told to machines.
 
 pub mod hardware;
 pub mod image;
 pub mod machine;
 pub mod operation;
+pub mod report;
 pub mod server;
 pub mod subscription;
 pub mod update;

@@ -12,6 +12,7 @@ pub(crate) mod os;
 pub(crate) mod query;
 pub(crate) mod rekey;
 pub(crate) mod remote;
+pub(crate) mod report;
 pub(crate) mod seed;
 pub(crate) mod server;
 pub(crate) mod server_system;
@@ -48,6 +49,7 @@ pub(crate) async fn run(ctx: &Context, command: Top) -> Result {
         Top::ServerType(command) => server_type::run(ctx, command).await,
         Top::Events(command) => events::run(ctx, command).await,
         Top::Audit(command) => audit::run(ctx, command).await,
+        Top::Report(command) => report::run(ctx, command).await,
         Top::Completion(command) => completion::run(ctx, &command),
     }
 }

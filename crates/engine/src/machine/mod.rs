@@ -216,7 +216,7 @@ fn insert(tx: &mut Tx<'_>, id: &str, new: New, change: &Change, by: By<'_>) -> R
     };
     row::store(&mut row, &change.machine);
     machines::insert(tx, &row)?;
-    for entry in entries(&row.id, &change.records, by) {
+    for entry in entries(&row, change, by) {
         audit::append(tx, &entry)?;
     }
     Ok(row)
@@ -288,7 +288,7 @@ fn put(
         let text = format!("the data on its disks was accepted: {}", by.reason);
         note(tx, &row.id, "waiver", &text, by)?;
     }
-    let mut entries = entries(&row.id, &change.records, by);
+    let mut entries = entries(&row, change, by);
     if let Some(level) = erasure {
         let mut entry = audit::by(by.now, by.actor, "machine.erased", "machine", &row.id);
         entry.reason = Some(level);
@@ -316,24 +316,30 @@ pub(crate) fn note(tx: &mut Tx<'_>, machine: &str, kind: &str, text: &str, by: B
     Ok(seq)
 }
 
-/// One entry for each edge, so that replaying them gives the stored state.
-fn entries(id: &str, records: &[Record], by: By<'_>) -> Vec<Entry> {
+/// One entry for each edge, so that replaying them gives the stored state, and who had the machine when.
+fn entries(row: &MachineRow, change: &Change, by: By<'_>) -> Vec<Entry> {
     use muster_domain::machine::Actor;
+    let owner = change.machine.allocation.as_ref().map(|allocation| &allocation.claim.owner);
     let entry = |record: &Record| {
         let actor = match record.actor {
             Actor::System => "system",
             Actor::Policy => "policy",
             Actor::Person => by.actor,
         };
-        let mut entry = audit::by(by.now, actor, "machine.transition", "machine", id);
+        let mut entry = audit::by(by.now, actor, "machine.transition", "machine", &row.id);
         entry.from_state = record.from.map(|from: Lifecycle| from.as_str().to_owned());
         entry.to_state = Some(record.to.as_str().to_owned());
         entry.reason = Some(by.reason.to_owned());
         entry.operation_id = by.operation.map(str::to_owned);
-        entry.detail = serde_json::json!({"edge": record.edge}).to_string();
+        let mut detail = serde_json::json!({"edge": record.edge});
+        if matches!(record.to, Lifecycle::Used | Lifecycle::UsedRegistering) {
+            detail["owner"] = serde_json::json!(owner);
+            detail["server_type"] = serde_json::json!(row.server_type);
+        }
+        entry.detail = detail.to_string();
         entry
     };
-    records.iter().map(entry).collect()
+    change.records.iter().map(entry).collect()
 }
 
 /// The machine of a row with the enrolment that the store has for it.

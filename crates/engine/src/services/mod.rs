@@ -10,6 +10,7 @@ pub mod machine_alert;
 pub mod machine_hardware;
 pub mod operation;
 pub(crate) mod reason;
+pub mod report;
 pub mod server;
 pub mod server_type;
 pub mod site_key;

@@ -11,6 +11,7 @@ mod machine_filter;
 mod machines;
 mod operations;
 mod os_proxy;
+mod reports;
 mod root;
 mod server_actions;
 mod server_filter;
@@ -150,6 +151,7 @@ pub fn build(app: App) -> (Router, utoipa::openapi::OpenApi, Vec<Permission>) {
         .add(EDIT, routes!(operations::cancel))
         .add(EDIT, routes!(operations::retry));
     let routes = routes
+        .add(VIEW, routes!(reports::utilisation))
         .add(VIEW, routes!(machines::list))
         .add(CREATE, routes!(machines::create))
         .add(VIEW, routes!(machines::get))

@@ -21,7 +21,7 @@ async fn verify(bench: &Bench, body: &str) -> AuditVerdict {
 
 /// Machines of this bench, born over the API.
 async fn machine(bench: &Bench, serial: &str) -> String {
-    let body = json!({"serial": serial}).to_string();
+    let body = json!({"serial": serial, "vendor": "ACME"}).to_string();
     let (status, answer) = bench.ask(Who::Unix, "POST", "/1.0/machines", body).await;
     assert_eq!(status, StatusCode::CREATED, "{answer}");
     answer["metadata"]["id"].as_str().unwrap().to_owned()
@@ -91,5 +91,73 @@ fn a_machine_that_was_put_elsewhere_by_hand_is_named() {
         let named: Vec<_> = told.differing.iter().map(|d| (d.machine.as_str(), d.stored.as_deref())).collect();
         assert_eq!((told.intact, named), (true, vec![(other.as_str(), Some("used"))]));
         assert_ne!(one, other);
+    });
+}
+
+async fn report(bench: &Bench, query: &str) -> Value {
+    get(bench, &format!("/1.0/reports/utilisation{query}")).await
+}
+
+#[test]
+fn a_report_counts_every_record_once_whatever_its_rows_are() {
+    on_both(|bench: Bench| async move {
+        let mut ids = Vec::new();
+        for (serial, site) in [("S1", "berlin"), ("S2", "berlin"), ("S3", "")] {
+            let body = json!({"serial": serial, "vendor": "ACME", "asset": {"site": site}}).to_string();
+            let (status, answer) = bench.ask(Who::Unix, "POST", "/1.0/machines", body).await;
+            assert_eq!(status, StatusCode::CREATED, "{answer}");
+            ids.push(answer["metadata"]["id"].as_str().unwrap().to_owned());
+        }
+        for by in ["type", "ram", "product", "owner", "cluster", "site"] {
+            let report = report(&bench, &format!("?by={by}")).await;
+            assert_eq!((&report["by"], &report["total"]["count"]), (&json!(by), &json!(3)), "{report}");
+        }
+        let sites = report(&bench, "?by=site&ids=true").await;
+        let rows: Vec<_> = sites["groups"].as_array().unwrap().iter().map(|g| (&g["name"], &g["count"])).collect();
+        assert_eq!(rows, [(&json!(""), &json!(1)), (&json!("berlin"), &json!(2))]);
+        let mut named: Vec<_> = [0, 1]
+            .iter()
+            .flat_map(|n: &usize| sites["groups"][n]["states"]["registering"]["ids"].as_array().unwrap().clone())
+            .map(|id| id.as_str().unwrap().to_owned())
+            .collect();
+        named.sort();
+        ids.sort();
+        assert_eq!(named, ids);
+
+        // One that somebody has had for two days, as the audit tells it.
+        let machine = ids[0].clone();
+        let entry = move |days: i64, to: &str, detail: Value| muster_store::tables::audit::Entry {
+            at: muster_engine::clock::Clock::system().micros() - days * 86_400_000_000,
+            actor: "unix".into(),
+            action: "machine.transition".into(),
+            object_kind: "machine".into(),
+            object: machine.clone(),
+            to_state: Some(to.into()),
+            detail: detail.to_string(),
+            ..Default::default()
+        };
+        let entries = [entry(3, "used", json!({"edge": 1, "owner": "anna"})), entry(1, "cleaning", json!({"edge": 2}))];
+        let written = bench.engine.store().write(move |tx| {
+            entries.iter().try_for_each(|entry| muster_store::tables::audit::append(tx, entry).map(drop))
+        });
+        written.await.unwrap();
+        let used = report(&bench, "?usage=true").await;
+        let used = used["usage"].as_array().unwrap();
+        assert!(used.iter().all(|row| row["owner"] == "anna" && row["server_type"] == ""), "{used:?}");
+        let hours: f64 = used.iter().map(|row| row["hours"].as_f64().unwrap()).sum();
+        assert!((hours - 48.0).abs() < 0.1, "{hours}");
+
+        let (status, headers, csv) =
+            bench.ask_bytes(Who::Unix, "GET", "/1.0/reports/utilisation?by=site&format=csv", &[], "").await;
+        let csv = String::from_utf8(csv.to_vec()).unwrap();
+        assert_eq!((status, &headers["content-type"]), (StatusCode::OK, &"text/csv; charset=utf-8".parse().unwrap()));
+        let lines: Vec<_> = csv.lines().collect();
+        assert!(lines[0].starts_with("site,count,available,") && lines.len() == 4, "{csv}");
+        assert!(lines[2].starts_with("berlin,2,") && lines[3].starts_with("total,3,"), "{csv}");
+        for query in ["?by=colour", "?format=xml"] {
+            let path = format!("/1.0/reports/utilisation{query}");
+            assert_eq!(bench.ask(Who::Unix, "GET", &path, "").await.0, StatusCode::BAD_REQUEST, "{query}");
+        }
+        assert_eq!(bench.ask(Who::Stranger, "GET", "/1.0/reports/utilisation", "").await.0, StatusCode::FORBIDDEN);
     });
 }

@@ -13,6 +13,7 @@ pub mod machine_notes;
 pub mod machine_snapshots;
 pub mod machines;
 pub mod operations;
+pub mod reports;
 pub mod server_types;
 pub mod servers;
 pub mod settings;

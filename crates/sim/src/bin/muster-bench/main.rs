@@ -8,6 +8,7 @@ mod daemon;
 mod floor;
 mod images;
 mod list;
+mod machines;
 mod plain;
 mod refresh;
 mod register;
@@ -67,6 +68,7 @@ enum Part {
     Register,
     Updates,
     Refresh,
+    Machines,
     Watch,
     Lists,
 }
@@ -130,6 +132,9 @@ async fn run(arguments: Arguments) -> Result<()> {
     }
     if wanted(Part::Refresh) {
         refresh::run(&program).await?;
+    }
+    if wanted(Part::Machines) {
+        machines::run(&program).await?;
     }
     let (watch, mut lists) = (wanted(Part::Watch), wanted(Part::Lists));
     for count in arguments.watch.into_iter().filter(|_| watch) {

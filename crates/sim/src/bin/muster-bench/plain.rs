@@ -41,6 +41,8 @@ impl Plain {
     pub async fn start(keys: &Path, files: &Path) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("--plain-files").arg(files).arg("--plain-keys").arg(keys);
+        // Whoever started it ends it.
+        command.args(["--within", "86400"]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let pid = child.id().ok_or("the plain file server has ended")?;
         let told = child.stdout.take().ok_or("the plain file server says nothing")?;
