@@ -219,6 +219,37 @@ fn create_prints_the_identity_but_not_as_the_official_one() {
 }
 
 #[test]
+fn a_subscription_is_made_with_a_word_about_what_it_lacks_then_changed_and_stopped() {
+    let made = (201, "Location: /1.0/subscriptions/s-1\r\n", envelope("sync", 0, "", r#"{"id":"s-1"}"#));
+    let short = r#"{"id":"s-1","holder":"ann","server_type":"t","server_type_label":"big","quantity":2,"bound":1,"in_use":0,
+        "status":"active","running":true,"missing":1,"unfulfilled":"1 of 2 missing: why",
+        "machines":[{"id":"m1","lifecycle":"available_reserved","server":"web1"}]}"#;
+    let short = short.replace('\n', "");
+    let answers = [made, ok(&short), ok(&short), ok("{}"), ok(&short), ok("{}"), ok(&format!("[{short}]"))];
+    let bed = Bed::answering(answers);
+    let (code, out, error) = bed.run("subscription create --holder ann --type big --quantity 2 --starts 2026-12-01");
+    assert_eq!((code, out.as_str(), error.as_str()), (0, "s-1\n", "1 of 2 missing: why\n"));
+    assert_eq!(bed.run("subscription edit s-1 --quantity 1 --ends none").0, 0);
+    assert_eq!(bed.last_body(), serde_json::json!({"quantity": 1, "ends": null}));
+    let (code, _, error) = bed.run("subscription stop s-1");
+    assert!(code == 2 && error.contains("web1 (m1) is not kept for ann any more"), "{error}");
+    assert_eq!(bed.run("subscription stop s-1 --yes").0, 0);
+    assert_eq!(bed.run("subscription list --holder ann -f csv").1, "s-1,ann,big,2,1,0,1,,active\n");
+    assert_eq!(
+        bed.requests(),
+        [
+            "POST /1.0/subscriptions",
+            "GET /1.0/subscriptions/s-1",
+            "GET /1.0/subscriptions/s-1",
+            "PUT /1.0/subscriptions/s-1",
+            "GET /1.0/subscriptions/s-1",
+            "POST /1.0/subscriptions/s-1/:stop",
+            "GET /1.0/subscriptions?holder=ann"
+        ]
+    );
+}
+
+#[test]
 fn edit_sends_standard_input_and_refuses_keys_that_mean_nothing() {
     let bed = Bed::answering([ok("{}"), ok("{}")]);
     let text = "log_level: INFO\nserver_registration_scriptlet: ''\n";
