@@ -137,8 +137,6 @@ struct Keeper<'a> {
 /// What has to be done at a time. `machines` holds all that are bound or in use through one of the subscriptions, and those
 /// that may be bound; `subscriptions` all that one of these machines is bound to.
 pub fn plan(now: Time, subscriptions: &[Subscription], machines: &[Candidate]) -> Plan {
-    // Whoever plans may have looked at the clock before the newest subscription was made, and be the next to write.
-    let now = subscriptions.iter().map(|s| s.created_at).fold(now, Time::max);
     let mut plan = Plan::default();
     let mut keepers = keepers(now, subscriptions, &mut plan);
     let places: BTreeMap<&str, usize> =
