@@ -181,8 +181,6 @@ impl Known {
 
     fn plan(&self, now: Time) -> Result<Plan, StoreError> {
         let subscriptions = self.subscriptions.values().map(subscription).collect::<Result<Vec<_>, _>>()?;
-        // Whoever writes may have looked at the clock before the newest subscription was made.
-        let now = subscriptions.iter().map(|s| s.created_at).fold(now, Time::max);
         let machines: Vec<Candidate> = self.machines.values().cloned().collect();
         Ok(domain::plan(now, &subscriptions, &machines))
     }

@@ -21,7 +21,7 @@ async fn verify(bench: &Bench, body: &str) -> AuditVerdict {
 
 /// Machines of this bench, born over the API.
 async fn machine(bench: &Bench, serial: &str) -> String {
-    let body = json!({"serial": serial, "vendor": "ACME"}).to_string();
+    let body = json!({"system_uuid": format!("uuid-{serial}"), "serial": serial, "vendor": "ACME"}).to_string();
     let (status, answer) = bench.ask(Who::Unix, "POST", "/1.0/machines", body).await;
     assert_eq!(status, StatusCode::CREATED, "{answer}");
     answer["metadata"]["id"].as_str().unwrap().to_owned()
@@ -103,7 +103,7 @@ fn a_report_counts_every_record_once_whatever_its_rows_are() {
     on_both(|bench: Bench| async move {
         let mut ids = Vec::new();
         for (serial, site) in [("S1", "berlin"), ("S2", "berlin"), ("S3", "")] {
-            let body = json!({"serial": serial, "vendor": "ACME", "asset": {"site": site}}).to_string();
+            let body = json!({"system_uuid": format!("uuid-{serial}"), "serial": serial, "vendor": "ACME", "asset": {"site": site}}).to_string();
             let (status, answer) = bench.ask(Who::Unix, "POST", "/1.0/machines", body).await;
             assert_eq!(status, StatusCode::CREATED, "{answer}");
             ids.push(answer["metadata"]["id"].as_str().unwrap().to_owned());
