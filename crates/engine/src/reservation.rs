@@ -16,7 +16,7 @@ use crate::{
 use muster_api::{machine::Asset, time::Time};
 use muster_domain::{
     machine::{Command, Lifecycle, axes::Reservation},
-    subscription::{self as domain, Candidate, Plan, Status, Subscription, Term, Wanted},
+    subscription::{self as domain, Candidate, Phase, Plan, Status, Subscription, Term, Wanted},
 };
 use muster_store::{
     StoreError, Tx,
@@ -244,6 +244,11 @@ fn write(tx: &mut Tx<'_>, known: Known, plan: Plan, now: i64) -> Result<Vec<Entr
     let lacks: BTreeMap<&str, (i64, String)> =
         plan.unfulfilled.iter().map(|(id, s)| (id.as_str(), (i64::from(s.missing), s.to_string()))).collect();
     for row in subscriptions.values() {
+        // Whose clock is behind knows nothing of what it lacks.
+        let waits = subscription(row)?.phase(Time::from_micros(now)) == Phase::Waiting;
+        if waits && row.status == subscriptions::ACTIVE && !lacks.contains_key(row.id.as_str()) {
+            continue;
+        }
         let (missing, why) = lacks.get(row.id.as_str()).cloned().unwrap_or_default();
         if (row.missing, row.unfulfilled.as_str()) != (missing, why.as_str()) {
             entries.extend(tell(tx, row, missing, &why, now)?);

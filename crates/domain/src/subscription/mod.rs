@@ -91,9 +91,14 @@ pub struct Subscription {
 }
 
 impl Subscription {
+    /// Where a time is in its term. It was made before anybody looks at it, whatever their clocks say.
+    pub fn phase(&self, now: Time) -> Phase {
+        self.term.phase(now.max(self.created_at))
+    }
+
     /// Whether it keeps machines now.
     pub fn keeps(&self, now: Time) -> bool {
-        self.status == Status::Active && self.term.phase(now) == Phase::Running
+        self.status == Status::Active && self.phase(now) == Phase::Running
     }
 
     /// Whether a machine is one that it asks for, whatever its state.

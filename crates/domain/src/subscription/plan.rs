@@ -57,8 +57,6 @@ pub enum Why {
     Stopped,
     /// Its term is over.
     Ended,
-    /// Its term has not begun.
-    NotBegun,
     /// There is no such subscription.
     Gone,
     /// It is kept for somebody else than the subscription's holder.
@@ -76,7 +74,6 @@ impl std::fmt::Display for Why {
         f.write_str(match self {
             Self::Stopped => "the subscription was stopped",
             Self::Ended => "the term of the subscription is over",
-            Self::NotBegun => "the term of the subscription has not begun",
             Self::Gone => "the subscription is gone",
             Self::Holder => "the subscription has another holder",
             Self::Other => "it is not what the subscription asks for any more",
@@ -138,7 +135,8 @@ struct Keeper<'a> {
 /// that may be bound; `subscriptions` all that one of these machines is bound to.
 pub fn plan(now: Time, subscriptions: &[Subscription], machines: &[Candidate]) -> Plan {
     let mut plan = Plan::default();
-    let mut keepers = keepers(now, subscriptions, &mut plan);
+    let begun = machines.iter().filter_map(through).collect();
+    let mut keepers = keepers(now, subscriptions, &begun, &mut plan);
     let places: BTreeMap<&str, usize> =
         keepers.iter().enumerate().map(|(place, k)| (k.subscription.id.as_str(), place)).collect();
     let known: BTreeMap<&str, &Subscription> = subscriptions.iter().map(|s| (s.id.as_str(), s)).collect();
@@ -167,7 +165,7 @@ pub fn plan(now: Time, subscriptions: &[Subscription], machines: &[Candidate]) -
                 (Some(_), Some(s)) if s.holder != reservation.holder => Some(Why::Holder),
                 (Some(_), Some(s)) if !s.asks_for(candidate) => Some(Why::Other),
                 (Some(_), Some(_)) => None,
-                (None, Some(s)) => Some(why_not(now, s)),
+                (None, Some(s)) => Some(if s.status == Status::Stopped { Why::Stopped } else { Why::Ended }),
             };
             match (wrong, place) {
                 (None, Some(place)) => match hindrance(candidate) {
@@ -196,10 +194,24 @@ pub fn plan(now: Time, subscriptions: &[Subscription], machines: &[Candidate]) -
     plan
 }
 
-/// Subscriptions that keep machines now, the oldest first; what becomes of the terms is planned on the way.
-fn keepers<'a>(now: Time, subscriptions: &'a [Subscription], plan: &mut Plan) -> Vec<Keeper<'a>> {
+/// The subscription that a machine is bound to or in use through.
+fn through(candidate: &Candidate) -> Option<&str> {
+    let machine = &candidate.machine;
+    let taken = machine.allocation.as_ref().and_then(|a| a.subscription.as_deref());
+    machine.reservation.as_ref().map(|r| r.subscription.as_str()).or(taken)
+}
+
+/// Subscriptions that keep machines now, the oldest first; what becomes of the terms is planned on the way. Clocks differ, and
+/// of two who look at once the later one may have read its clock first: what has machines has begun, whatever the time is.
+fn keepers<'a>(
+    now: Time,
+    subscriptions: &'a [Subscription],
+    begun: &BTreeSet<&str>,
+    plan: &mut Plan,
+) -> Vec<Keeper<'a>> {
     let mut keepers = Vec::new();
     for subscription in subscriptions.iter().filter(|s| s.status == Status::Active) {
+        let now = now.max(subscription.created_at);
         let mut term = subscription.term;
         if term.phase(now) == Phase::Over {
             match term.renewed(now) {
@@ -211,7 +223,8 @@ fn keepers<'a>(now: Time, subscriptions: &'a [Subscription], plan: &mut Plan) ->
             }
         }
         plan.next = [plan.next, term.next(now)].into_iter().flatten().min();
-        if term.phase(now) == Phase::Running {
+        let waits = term.phase(now) == Phase::Waiting && !begun.contains(subscription.id.as_str());
+        if !waits && term.phase(now) != Phase::Over {
             keepers.push(Keeper { subscription, in_use: 0, sound: Vec::new(), hindered: Vec::new(), lacks: 0 });
         }
     }
@@ -264,15 +277,6 @@ fn fill(plan: &mut Plan, keepers: &[Keeper<'_>], machines: &[Candidate], mut fre
             let found = shortage(keeper.subscription, missing, machines, plan);
             plan.unfulfilled.push((keeper.subscription.id.clone(), found));
         }
-    }
-}
-
-/// Why a subscription that is known keeps nothing.
-fn why_not(now: Time, subscription: &Subscription) -> Why {
-    match (subscription.status, subscription.term.phase(now)) {
-        (Status::Stopped, _) => Why::Stopped,
-        (Status::Ended, _) | (Status::Active, Phase::Over | Phase::Running) => Why::Ended,
-        (Status::Active, Phase::Waiting) => Why::NotBegun,
     }
 }
 

@@ -146,8 +146,24 @@ fn terms_begin_end_and_go_on() {
     let plan = site.settle();
     assert_eq!((plan.renewed.len(), plan.unbind.len()), (1, 0), "nothing moves at a renewal");
     assert!(plan.next.unwrap() > ends);
-    site.of("s2").term = Term::new(at(400), None, 0, false).unwrap();
-    assert_eq!(site.settle().unbind[0].why, Why::NotBegun);
+}
+
+#[test]
+fn a_clock_that_is_behind_takes_nothing_back() {
+    let mut later = subscription(1, "ann", "big", 2);
+    later.term = Term::new(at(10), Some(at(20)), 0, false).unwrap();
+    let mut new = subscription(2, "bob", "big", 1);
+    (new.created_at, new.term) = (at(10), Term::new(at(10), None, 0, false).unwrap());
+    let mut site = Site { now: at(10), ..Site::new(vec![later, new], fleet(4)) };
+    site.settle();
+    site.now = at(9);
+    assert!(site.settle().is_done());
+    site.of("s1").quantity = 1;
+    assert_eq!(site.settle().unbind[0].why, Why::Fewer, "and what is asked for holds");
+    site.subscriptions
+        .push(muster_domain::subscription::Subscription { created_at: at(11), ..subscription(3, "cat", "big", 1) });
+    site.settle();
+    assert_eq!((site.bound("s1").len(), site.bound("s2").len(), site.bound("s3").len()), (1, 1, 1));
 }
 
 #[test]
