@@ -158,6 +158,6 @@ fn a_report_counts_every_record_once_whatever_its_rows_are() {
             let path = format!("/1.0/reports/utilisation{query}");
             assert_eq!(bench.ask(Who::Unix, "GET", &path, "").await.0, StatusCode::BAD_REQUEST, "{query}");
         }
-        assert_eq!(bench.ask(Who::Stranger, "GET", "/1.0/reports/utilisation", "").await.0, StatusCode::FORBIDDEN);
+        assert_eq!(bench.ask(Who::Stranger, "GET", "/1.0/reports/utilisation", "").await.0, StatusCode::UNAUTHORIZED);
     });
 }
