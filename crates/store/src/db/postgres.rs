@@ -94,7 +94,11 @@ fn translate(error: &postgres::Error) -> StoreError {
 fn clashes(error: &postgres::Error) -> bool {
     let Some(db) = error.as_db_error() else { return false };
     let stale_plan = *db.code() == SqlState::FEATURE_NOT_SUPPORTED && db.message().contains("cached plan");
-    *db.code() == SqlState::T_R_SERIALIZATION_FAILURE || *db.code() == SqlState::T_R_DEADLOCK_DETECTED || stale_plan
+    // A failure that we saw never leads to another statement. One behind the last row that was wanted is not seen, and what
+    // fails there without our having done anything wrong is a clash.
+    let lost =
+        [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::IN_FAILED_SQL_TRANSACTION];
+    lost.contains(db.code()) || stale_plan
 }
 
 /// Whether the server has ended the connection. Its farewell may arrive before the connection counts as closed.
