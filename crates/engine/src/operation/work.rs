@@ -36,6 +36,8 @@ const MOST_STEPS: usize = 256;
 const LOOK_US: (i64, i64) = (2_000_000, 30_000_000);
 /// Time between two looks at what is woken, so that the reason shown does not grow old, in microseconds.
 const REFRESH_US: i64 = 60_000_000;
+/// A machine that is being updated and was not heard of for so long is asked, in microseconds.
+const STALE_US: i64 = 10_000_000;
 /// How often the progress of one long step is recorded.
 const SHOW: Duration = Duration::from_secs(2);
 
@@ -108,6 +110,12 @@ impl Held {
             let now = engine.clock().now();
             match self.plan.next(&observed, now.0) {
                 Decision::Wait { until, reason } => {
+                    // It may have told somebody who died since: then nobody asks it again for minutes.
+                    if let (Plan::Update(_), Some(row)) = (&self.plan, &row)
+                        && now.micros() - row.last_seen > STALE_US
+                    {
+                        engine.poll_soon(&row.id);
+                    }
                     let age = (now.micros() - self.operation.created_at) / 10;
                     let pause = if self.plan.is_woken() { REFRESH_US } else { age.clamp(LOOK_US.0, LOOK_US.1) };
                     self.operation.not_before = until.as_microsecond().min(now.micros() + pause);
