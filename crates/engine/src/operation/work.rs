@@ -36,7 +36,7 @@ const MOST_STEPS: usize = 256;
 const LOOK_US: (i64, i64) = (2_000_000, 30_000_000);
 /// Time between two looks at what is woken, so that the reason shown does not grow old, in microseconds.
 const REFRESH_US: i64 = 60_000_000;
-/// A machine that is being updated and was not heard of for so long is asked, in microseconds.
+/// A machine that is being updated for longer is asked at each look, in microseconds.
 const STALE_US: i64 = 10_000_000;
 /// How often the progress of one long step is recorded.
 const SHOW: Duration = Duration::from_secs(2);
@@ -110,9 +110,9 @@ impl Held {
             let now = engine.clock().now();
             match self.plan.next(&observed, now.0) {
                 Decision::Wait { until, reason } => {
-                    // It may have told somebody who died since: then nobody asks it again for minutes.
+                    // What it runs is asked rarely, and its own word may have gone to a daemon that died since.
                     if let (Plan::Update(_), Some(row)) = (&self.plan, &row)
-                        && now.micros() - row.last_seen > STALE_US
+                        && now.micros() - self.operation.created_at > STALE_US
                     {
                         engine.poll_soon(&row.id);
                     }
