@@ -91,7 +91,7 @@ fn an_operation_goes_to_the_next_owner_when_its_lease_runs_out() {
             operations::insert(tx, &operation("later", 50))?;
             operations::insert(tx, &operation("now", 5))
         });
-        assert_eq!(write(store, operations::next_due), Some(5));
+        assert_eq!(write(store, |tx| operations::next_due(tx, "a")), Some(5));
         let claim =
             |owner: &'static str, now, until| write(store, move |tx| operations::claim_due(tx, owner, now, until, 10));
         let mut first = claim("a", 10, 20);
@@ -99,7 +99,9 @@ fn an_operation_goes_to_the_next_owner_when_its_lease_runs_out() {
         assert_eq!(claim("b", 19, 30), []);
         assert!(write(store, |tx| operations::renew(tx, "now", "a", 25)));
         assert!(!write(store, |tx| operations::renew(tx, "now", "b", 25)));
-        assert_eq!(write(store, operations::next_due), Some(25));
+        assert_eq!(write(store, |tx| operations::next_due(tx, "b")), Some(25));
+        assert_eq!(write(store, |tx| operations::next_due(tx, "a")), Some(50), "it is at the other one itself");
+        assert_eq!(claim("a", 25, 40), [], "nor does it take that one again");
         let mut second = claim("b", 25, 40);
         assert_eq!(second[0].lease_owner.as_deref(), Some("b"));
 

@@ -181,6 +181,22 @@ fn an_update_pushes_checks_and_reaches_its_goal() {
     plan.check.advance(Outcome::Accepted);
     plan = reload(plan);
     assert!(reason(plan.next(&updating, &has("1"), Seen::Nothing, false, at(2))).contains("installing"));
+    // It took the call, and nothing comes of it: it is asked a few times more.
+    let mut silent = plan.clone();
+    let mut now = at(2);
+    let ended = loop {
+        match silent.next(&updating, &has("1"), Seen::Nothing, false, now) {
+            Decision::Wait { until, .. } => now = until,
+            Decision::Do(UpdateAction::AskAgain) => {
+                silent.asked_again(now);
+                silent = reload(silent);
+            }
+            other => break other,
+        }
+    };
+    assert_eq!(silent.asked, [at(20), at(200), at(1100)]);
+    assert!(cause(ended).contains("not over in time"));
+    assert_eq!((now, silent.step()), (at(65 * 60), "confirm"));
     assert_eq!(plan.next(&updating, &has("2"), Seen::Nothing, false, at(3)), Decision::Done);
     assert!(cause(plan.next(&ready(), &has("1"), Seen::Nothing, false, at(3))).contains("before everything"));
     let away = server(ServerStatus::Offline, StatusDetail::Rebooting);

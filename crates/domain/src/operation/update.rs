@@ -15,6 +15,10 @@ use crate::server::version::{Installed, UpdateGoal};
 /// Looks at what runs after a reboot, and the time between two of them: one may find the machine still starting.
 const LOOKS: u32 = 5;
 const LOOK: SignedDuration = SignedDuration::from_secs(5);
+/// A machine that shows no progress is asked again to look, after so long each time. Its look may have met a dead center, and
+/// by itself it looks only hours later; of a machine that is at work it costs one more look.
+const AGAIN: [SignedDuration; 3] =
+    [SignedDuration::from_secs(20), SignedDuration::from_mins(3), SignedDuration::from_mins(15)];
 
 /// The state of an update.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +31,9 @@ pub struct Update {
     pub push: CallState,
     /// The call that makes the machine look.
     pub check: CallState,
+    /// When it was asked again to look, as nothing had come of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<Timestamp>,
     /// The reboot that follows, where one is wished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<Restart>,
@@ -58,6 +65,8 @@ pub enum UpdateAction {
     Push(CallAction),
     /// About the call to look. Undoing it takes the same mark back.
     Check(CallAction),
+    /// Record it with [`Update::asked_again`], then have the machine look once more. What it answers does not matter.
+    AskAgain,
     /// Mark the server as rebooting, if it may be rebooted now; record it with [`Update::restarted`].
     Restart,
     /// About the call to reboot.
@@ -71,7 +80,7 @@ impl Update {
     pub fn new(goal: UpdateGoal, trigger: bool, now: Timestamp) -> Self {
         let deadline = now + SignedDuration::from_mins(65);
         let push = if trigger { CallState::new(now, deadline) } else { CallState::unmarked(now, deadline) };
-        Self { goal, trigger, push, check: CallState::unmarked(now, deadline), restart: None }
+        Self { goal, trigger, push, check: CallState::unmarked(now, deadline), asked: Vec::new(), restart: None }
     }
 
     /// With a reboot at its end.
@@ -105,6 +114,11 @@ impl Update {
             _ if self.push.progress == Progress::Accepted => self.check.advance(outcome),
             _ => self.push.advance(outcome),
         }
+    }
+
+    /// Takes note that the machine is asked again to look.
+    pub fn asked_again(&mut self, now: Timestamp) {
+        self.asked.push(now);
     }
 
     /// Takes note that the server is marked as rebooting, or why it must not be rebooted.
@@ -175,7 +189,15 @@ impl Update {
         }
         match (server.status, server.detail) {
             (ServerStatus::Ready, StatusDetail::Updating) => {
-                self.check.wait(now, "the machine is installing the update")
+                let last = self.asked.last().copied().unwrap_or(self.check.started);
+                let again = AGAIN.get(self.asked.len()).map(|pause| last + *pause);
+                match (self.check.wait(now, "the machine is installing the update"), again) {
+                    (Decision::Wait { .. }, Some(again)) if now >= again => Decision::Do(UpdateAction::AskAgain),
+                    (Decision::Wait { until, reason }, Some(again)) => {
+                        Decision::Wait { until: until.min(again), reason }
+                    }
+                    (other, _) => other,
+                }
             }
             (ServerStatus::Ready, _) => {
                 Decision::Failed(Cause::new("confirm", "the update ended before everything was installed"))

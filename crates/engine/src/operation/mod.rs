@@ -21,8 +21,9 @@ pub use record::{StepView, Wish};
 pub(crate) use work::{replace, stored};
 
 use crate::Engine;
+use futures_util::FutureExt;
 use muster_store::tables::operations;
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -47,13 +48,17 @@ pub async fn run(engine: Engine, shutdown: CancellationToken) {
                     let (engine, owner, freed, stop) = (engine.clone(), owner.clone(), freed.clone(), shutdown.clone());
                     tasks.spawn(async move {
                         let id = operation.id.clone();
-                        tokio::select! {
+                        let work = AssertUnwindSafe(work::work(&engine, &owner, operation)).catch_unwind();
+                        let ended = tokio::select! {
                             // Told to stop, it leaves everything as after a crash, but for the lease.
-                            () = stop.cancelled() => {}
-                            () = work::work(&engine, &owner, operation) => {}
+                            () = stop.cancelled() => Ok(()),
+                            ended = work => ended,
+                        };
+                        if ended.is_err() {
+                            tracing::error!(operation = %id, "the work on an operation broke down; it is tried again");
+                            tokio::time::sleep(engine.lease()).await;
                         }
-                        let holder = owner.clone();
-                        engine.store().write(move |tx| operations::release(tx, &id, &holder)).await.ok();
+                        release(&engine, &id, &owner, &stop).await;
                         drop(permit);
                         freed.notify_one();
                     });
@@ -76,6 +81,18 @@ pub async fn run(engine: Engine, shutdown: CancellationToken) {
     tokio::time::timeout(Duration::from_secs(5), tasks.wait()).await.ok();
 }
 
+/// Gives a lease back. This process never claims what it holds, so it has to.
+async fn release(engine: &Engine, id: &str, owner: &str, stop: &CancellationToken) {
+    loop {
+        let (id, owner) = (id.to_owned(), owner.to_owned());
+        let done = engine.store().write(move |tx| operations::release(tx, &id, &owner)).await;
+        if done.is_ok() || stop.is_cancelled() {
+            return;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 /// Claims what is due, as far as there is room; answers also how long to sleep. Reads first: most wake-ups are for
 /// changes that no operation waits for.
 async fn claim(
@@ -87,7 +104,8 @@ async fn claim(
         return Ok((Vec::new(), LONGEST));
     }
     let now = engine.clock().micros();
-    match engine.store().read(operations::next_due).await? {
+    let asking = owner.to_owned();
+    match engine.store().read(move |tx| operations::next_due(tx, &asking)).await? {
         None => return Ok((Vec::new(), LONGEST)),
         Some(due) if due > now => {
             let micros = u64::try_from(due - now).unwrap_or(0);

@@ -84,6 +84,8 @@ pub(crate) enum Act {
     Checkup(CheckupAction),
     /// Mark the server as rebooting, in the middle of an update.
     Restart,
+    /// Have a machine that is being updated look once more.
+    AskAgain,
     /// Poll the machine in full, to see what it runs after an update.
     Look,
 }
@@ -225,6 +227,7 @@ impl Plan {
                     UpdateAction::Reboot(a) => act(a, Call::Reboot),
                     UpdateAction::Restart => Act::Restart,
                     UpdateAction::Look => Act::Look,
+                    UpdateAction::AskAgain => Act::AskAgain,
                 })
             }
             (Self::Configure(p), Some(server)) => p.next(server, false, false, now).map(|a| match p.target {
@@ -277,6 +280,13 @@ impl Plan {
     pub fn advance_restart(&mut self, outcome: Result<(), String>, now: Timestamp) {
         if let Self::Update(plan) = self {
             plan.restarted(outcome, now);
+        }
+    }
+
+    /// Takes note that a machine that is being updated is asked again to look.
+    pub fn advance_asked(&mut self, now: Timestamp) {
+        if let Self::Update(plan) = self {
+            plan.asked_again(now);
         }
     }
 

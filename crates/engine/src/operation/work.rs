@@ -141,6 +141,7 @@ impl Held {
                     self.plan.advance_looked(engine.clock().now().0);
                     self.save(engine, "running", "finding out what the machine runs").await?;
                 }
+                Decision::Do(Act::AskAgain) => self.ask_again(engine, row.as_ref()).await?,
                 Decision::Do(Act::Restart) => self.restart(engine).await?,
                 Decision::Do(Act::Provider) => {
                     let outcome = match &row {
@@ -186,6 +187,20 @@ impl Held {
                 }
             }
             Err(refusal) => self.plan.advance(Outcome::Refused(refusal)),
+        }
+        Ok(())
+    }
+
+    /// The machine took the call to look, and nothing came of it. A refusal says that it is busy, and the wait goes on.
+    async fn ask_again(&mut self, engine: &Engine, row: Option<&ServerRow>) -> Result<(), StoreError> {
+        self.plan.advance_asked(engine.clock().now().0);
+        self.save(engine, "running", "asking the machine again to look for its update").await?;
+        let Some(row) = row else { return Ok(()) };
+        let id = self.operation.id.clone();
+        let given = Given { operation: &id, channel: &row.channel };
+        match self.holding(engine, perform::call(engine, row, Call::CheckUpdate, given)).await? {
+            Ok(_) => engine.poll_soon(&row.id),
+            Err(refusal) => tracing::info!(operation = %id, refusal, "a machine does not look for updates again"),
         }
         Ok(())
     }

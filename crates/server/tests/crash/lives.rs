@@ -1,7 +1,8 @@
 //! Random lives of machines: whatever people ask for, in whatever order, while the daemon is killed again and again, the
 //! machines are as the model says that decides about them, and every refusal is the model's.
 //!
-//! As a check of each change there are a few short lives. `MUSTER_LIVES=20x200` has twenty rounds of lives of 200 steps.
+//! As a check of each change there are a few short lives. `MUSTER_LIVES=20x200x50` has twenty rounds, on each database, of fifty
+//! machines' lives of 200 steps.
 
 use crate::{
     daemon::{Daemon, PAUSE},
@@ -28,10 +29,10 @@ use std::{
 };
 use tokio::sync::RwLock;
 
-/// Machines that live at once.
-const MACHINES: usize = 6;
 /// Longest time for one step.
-const STEP: Duration = Duration::from_secs(90);
+const STEP: Duration = Duration::from_secs(180);
+/// Longest pause between two looks at a machine that is busy.
+const LOOK: Duration = Duration::from_millis(400);
 /// Between two kills.
 const KILL: (u64, u64) = (2000, 6000);
 
@@ -97,6 +98,7 @@ impl World {
     /// A machine, once nothing goes on with it any more.
     async fn settled(&self, id: &str) -> Result<Value, String> {
         let end = Instant::now() + STEP;
+        let mut pause = PAUSE;
         loop {
             let machine = self.get(&format!("/1.0/machines/{id}")).await;
             let busy = |o: &Value| {
@@ -108,7 +110,8 @@ impl World {
             if Instant::now() > end {
                 return Err(format!("it never settles: {machine}"));
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LOOK);
         }
     }
 }
@@ -242,16 +245,16 @@ async fn kill_and_start(world: &World, site: &Site, seed: u64) {
     }
 }
 
-async fn round(database: Database, seed: u64, steps: usize) -> Result<Option<(usize, usize)>, String> {
+async fn round(database: Database, seed: u64, steps: usize, machines: usize) -> Result<Option<(usize, usize)>, String> {
     let Some(site) = tokio::task::spawn_blocking(move || Site::new(database)).await.unwrap() else { return Ok(None) };
     let daemon = site.start("a", None).await;
     site.listen(&daemon, true).await;
-    let token = site.token(&daemon, 100, false).await;
-    let (_fleet, _events) = site.fleet(MACHINES, "a", &token, Duration::from_millis(200)).await;
+    let token = site.token(&daemon, 1_000, false).await;
+    let (_fleet, _events) = site.fleet(machines, "a", &token, Duration::from_millis(200)).await;
     let end = Instant::now() + STEP;
-    let machines = loop {
+    let found = loop {
         let found = daemon.list("/1.0/machines?lifecycle=available").await.unwrap_or_default();
-        if found.len() == MACHINES {
+        if found.len() == machines {
             break found;
         }
         assert!(Instant::now() < end, "the machines are not ready:\n{}", daemon.tail());
@@ -259,7 +262,7 @@ async fn round(database: Database, seed: u64, steps: usize) -> Result<Option<(us
     };
     let world = Arc::new(World { daemon: RwLock::new(daemon) });
     let mut lives = tokio::task::JoinSet::new();
-    for (n, machine) in machines.iter().enumerate() {
+    for (n, machine) in found.iter().enumerate() {
         let (world, id) = (world.clone(), machine["id"].as_str().unwrap().to_owned());
         let seed = seed.wrapping_mul(1000).wrapping_add(n as u64);
         lives.spawn(async move { life(&world, &id, seed, steps).await });
@@ -287,14 +290,14 @@ async fn round(database: Database, seed: u64, steps: usize) -> Result<Option<(us
 
 #[test]
 fn whatever_is_asked_of_machines_they_are_as_the_model_says() {
-    let text = std::env::var("MUSTER_LIVES").unwrap_or_else(|_| "1x25".into());
-    let (rounds, steps) = text.split_once('x').expect("MUSTER_LIVES is <rounds>x<steps>");
-    let (rounds, steps): (u64, usize) = (rounds.parse().unwrap(), steps.parse().unwrap());
+    let text = std::env::var("MUSTER_LIVES").unwrap_or_else(|_| "1x25x6".into());
+    let size: Vec<usize> = text.split('x').map(|part| part.parse().unwrap()).collect();
+    let [rounds, steps, machines] = size[..] else { panic!("MUSTER_LIVES is <rounds>x<steps>x<machines>") };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         for n in 0..rounds {
-            let seed = u64::from(std::process::id()) * 1000 + n;
-            let [sqlite, postgres] = DATABASES.map(|database| round(database, seed, steps));
+            let seed = u64::from(std::process::id()) * 1000 + n as u64;
+            let [sqlite, postgres] = DATABASES.map(|database| round(database, seed, steps, machines));
             let (sqlite, postgres) = tokio::join!(sqlite, postgres);
             for told in [sqlite, postgres] {
                 if let Some((taken, refused)) = told.unwrap_or_else(|wrong| panic!("{wrong}")) {

@@ -11,6 +11,7 @@ mod daemon;
 mod images;
 mod lives;
 mod points;
+mod races;
 mod site;
 mod stories;
 mod takeover;

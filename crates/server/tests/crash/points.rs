@@ -150,7 +150,6 @@ fn images_survive_a_kill_anywhere() {
 }
 
 #[test]
-#[ignore = "a machine whose look for the update met a dead daemon looks again by itself only hours later: two points wait for that"]
 fn an_update_with_a_reboot_survives_a_kill_anywhere() {
     run(Tale::Machine(Story::Update));
 }

@@ -189,13 +189,13 @@ pub fn list(tx: &mut Tx, filter: &Filter, limit: i64) -> Result<Vec<Operation>> 
 }
 
 /// Claims up to `limit` operations that are due and that nobody holds, for `owner` until `lease_until`; the longest due
-/// first. Two owners never get the same one.
+/// first. Two owners never get the same one, and an owner never what it holds: it is at it, however long ago the lease ran out.
 pub fn claim_due(tx: &mut Tx, owner: &str, now_us: i64, lease_until: i64, limit: i64) -> Result<Vec<Operation>> {
     // Processes that claim at the same time pass over each other's rows instead of waiting for them.
     let skip = if tx.is_postgres() { "FOR UPDATE SKIP LOCKED" } else { "" };
     let sql = format!(
         "WITH due AS MATERIALIZED (SELECT id FROM operations \
-         WHERE finished_at IS NULL AND not_before <= $2 AND lease_until <= $2 ORDER BY not_before, id LIMIT $4 {skip}) \
+         WHERE finished_at IS NULL AND not_before <= $2 AND lease_until <= $2 AND COALESCE(lease_owner, '') <> $1 ORDER BY not_before, id LIMIT $4 {skip}) \
          UPDATE operations SET lease_owner = $1, lease_until = $3, not_before = 0, generation = generation + 1 \
          WHERE id IN (SELECT id FROM due) RETURNING {COLUMNS}"
     );
@@ -204,11 +204,11 @@ pub fn claim_due(tx: &mut Tx, owner: &str, now_us: i64, lease_until: i64, limit:
     Ok(claimed)
 }
 
-/// When the next operation is due that nobody holds or whose lease runs out (microseconds since 1970).
-pub fn next_due(tx: &mut Tx) -> Result<Option<i64>> {
+/// When the next operation is due for `owner`: one that nobody holds, or whose lease runs out (microseconds since 1970).
+pub fn next_due(tx: &mut Tx, owner: &str) -> Result<Option<i64>> {
     let sql = "SELECT MIN(CASE WHEN not_before > lease_until THEN not_before ELSE lease_until END) FROM operations \
-               WHERE finished_at IS NULL";
-    tx.query_one(sql, &[], |row| row.opt_int(0))
+               WHERE finished_at IS NULL AND COALESCE(lease_owner, '') <> $1";
+    tx.query_one(sql, params![owner], |row| row.opt_int(0))
 }
 
 /// Writes how the work stands, if nobody has claimed or saved the operation since (`operation.generation`). Lease and wish
