@@ -76,6 +76,8 @@ pub struct MachineDetail {
     /// The machine.
     #[serde(flatten)]
     pub machine: Machine,
+    /// Label of its server type, or empty.
+    pub server_type_label: String,
     /// What can be done with it now, and why the rest cannot.
     pub moves: Vec<OpenMove>,
     /// All that is in the way of an allocation; empty when it can be allocated.

@@ -77,6 +77,15 @@ fn since(machine: &Value, now: jiff::Timestamp) -> String {
     format!("for {} (since {})", took(now.duration_since(since)), time_field(machine, "since"))
 }
 
+/// What its type is called, and whether the hardware is still of it.
+fn server_type(machine: &Value) -> String {
+    let label = match field(machine, "server_type_label") {
+        label if label.is_empty() => field(machine, "server_type"),
+        label => label,
+    };
+    if field(machine, "type_match") == "mismatch" { format!("{label} (its hardware is another)") } else { label }
+}
+
 /// The page.
 pub(super) fn page(machine: &Value, history: &Value, now: jiff::Timestamp) -> String {
     let state = field(machine, "lifecycle");
@@ -123,7 +132,7 @@ pub(super) fn page(machine: &Value, history: &Value, now: jiff::Timestamp) -> St
         ("Erased", erased),
         ("Attention", manual.to_owned()),
         ("Flags", flags.join(", ")),
-        ("Type", field(machine, "server_type")),
+        ("Type", server_type(machine)),
         ("Vendor", field(machine, "vendor")),
         ("Serial", field(machine, "serial")),
         ("System UUID", field(machine, "system_uuid")),
@@ -176,6 +185,7 @@ mod tests {
     fn a_page_shows_the_state_the_moves_and_why_not() {
         let machine = json!({
             "id": "m", "server": "web1", "lifecycle": "used", "since": "2026-11-25T13:00:00Z", "media": "dirty",
+            "server_type": "t", "server_type_label": "big", "type_match": "mismatch",
             "allocation": {"owner": "anna", "reference": "web", "kind": "standalone", "since": "2026-11-25T13:00:00Z"},
             "flags": {"hold": true, "retire": false}, "asset": {"rack": "r7", "lower_unit": 0, "tags": ["gpu"]},
             "moves": [{"name": "release", "to": "cleaning", "open": true},
@@ -188,6 +198,7 @@ mod tests {
             "State: used, for 1 h 2 m",
             "Allocated to: anna for \"web\" (standalone)",
             "Flags: hold\n",
+            "Type: big (its hardware is another)",
             "available_reserved · [USED] · used_registering",
             "nobody takes it (reason 2)",
             "available → used",

@@ -24,6 +24,7 @@ use muster_domain::machine::lifecycle::Lifecycle;
 use muster_store::tables::{
     machine_notes,
     machines::{self, Filter},
+    server_types,
 };
 use serde_json::json;
 use std::collections::HashMap;
@@ -95,14 +96,16 @@ pub async fn get(engine: &Engine, actor: &Actor, id: &str) -> Result<(MachineDet
         let Some(found) = read(tx, &wanted)? else { return Ok(None) };
         let newest = machine_notes::list(tx, &wanted, i64::MAX, 1)?.pop();
         let work = operation::on_machine(tx, &wanted)?;
-        Ok(Some((found, newest, work)))
+        let server_type = server_types::get(tx, &found.0.server_type)?;
+        let type_label = server_type.map(|kind| kind.label).unwrap_or_default();
+        Ok(Some((found, view::Beside { newest, work, type_label })))
     });
-    let ((row, server, mut machine), newest, work) = found.await?.ok_or_else(|| missing(id))?;
+    let ((row, server, mut machine), beside) = found.await?.ok_or_else(|| missing(id))?;
     if let (Some(enrolment), Some(server)) = (&mut machine.enrolment, &server) {
         enrolment.update_due = moves::update_due(engine, server).await?;
     }
     let generation = row.generation;
-    let detail = view::detail(row, server.as_ref(), &machine, &actor.0, view::Beside { newest, work })?;
+    let detail = view::detail(row, server.as_ref(), &machine, &actor.0, beside)?;
     Ok((detail, generation))
 }
 

@@ -92,6 +92,8 @@ pub(super) struct Beside {
     pub newest: Option<Note>,
     /// Its operations that are not over.
     pub work: Vec<Operation>,
+    /// Label of its server type, or empty.
+    pub type_label: String,
 }
 
 /// One machine with its moves. `actor` is who would take it.
@@ -121,7 +123,8 @@ pub(super) fn detail(
     let work = beside.work.iter().map(shown).collect();
     let obstacles = obstacles(known, holder).into_iter().map(|o| o.text().to_owned()).collect();
     let machine = show(row, server.map(|s| s.name.clone()).unwrap_or_default(), known)?;
-    Ok(MachineDetail { machine, moves, obstacles, comment: beside.newest.map(|n| n.note).unwrap_or_default(), work })
+    let comment = beside.newest.map(|n| n.note).unwrap_or_default();
+    Ok(MachineDetail { machine, server_type_label: beside.type_label, moves, obstacles, comment, work })
 }
 
 /// Whether a move can be made now, and why not.
