@@ -1,6 +1,10 @@
 //! What several tasks and processes do at once, on both databases: nothing twice, nothing lost.
 
 use std::collections::HashSet;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use muster_store::tables::audit::{self, Entry, Verdict};
 use muster_store::tables::operations::{self, Operation};
@@ -8,6 +12,7 @@ use muster_store::tables::tokens::{self, ConsumeError, Token};
 use muster_store::tables::{ALL, events, leases};
 use muster_store::testing::{self, TestStore, stores};
 use muster_store::{Store, StoreError, Tx};
+use tokio::sync::RwLock;
 
 fn write<T: Send + 'static>(store: &Store, f: impl Fn(&mut Tx) -> Result<T, StoreError> + Send + 'static) -> T {
     store.write_blocking(f).expect("the write succeeds")
@@ -287,4 +292,38 @@ fn old_events_go_and_numbers_are_never_used_again() {
         assert_eq!(write(store, events::last_seq), last, "also when all are gone");
         assert!(write(store, |tx| events::append(tx, 1, "k", "o", "{}")) > last);
     });
+}
+
+/// Somebody who asks, and then does something else before looking at the answer, as `select!` does in its arms.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asked_and_does_not_look_keeps_nobody_from_the_database() {
+    for (test, _) in pairs() {
+        let (store, patience) = (&test.store, Duration::from_secs(20));
+        let gate = Arc::new(RwLock::new(()));
+        let shut = gate.clone().write_owned().await;
+        let busy: Vec<_> = (0..20)
+            .map(|_| {
+                let (store, gate) = (store.clone(), gate.clone());
+                tokio::spawn(async move { store.read(move |_| Ok(drop(gate.blocking_read()))).await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let mut asked: Vec<_> =
+            (0..20).map(|_| Box::pin(store.read(|tx| tx.query_one("SELECT 1", &[], |row| row.int(0))))).collect();
+        for call in &mut asked {
+            let pending = poll_fn(|context| Poll::Ready(call.as_mut().poll(context).is_pending()));
+            assert!(pending.await, "the database is busy");
+        }
+        drop(shut);
+        for call in busy {
+            call.await.unwrap().unwrap();
+        }
+        let read = store.read(|tx| tx.query_one("SELECT 2", &[], |row| row.int(0)));
+        assert_eq!(tokio::time::timeout(patience, read).await.expect("it is answered").unwrap(), 2);
+        let write = store.write(|tx| events::append(tx, 1, "kind", "object", "{}"));
+        tokio::time::timeout(patience, write).await.expect("it is answered").unwrap();
+        for call in asked {
+            assert_eq!(call.await.unwrap(), 1);
+        }
+    }
 }

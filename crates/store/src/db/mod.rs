@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, oneshot, watch};
+use tokio_util::task::AbortOnDropHandle;
 
 pub use raw::Outcome;
 pub use row::Row;
@@ -32,8 +33,6 @@ use tx::State;
 
 /// Readers (SQLite), connections (PostgreSQL).
 const CONNECTIONS: u32 = 8;
-/// Write calls that may queue up at the SQLite writer before further ones wait outside.
-const QUEUE: usize = 1024;
 
 /// Where the data of a site is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +56,6 @@ struct Inner {
     ticker: Ticker,
     /// As many closures as there are connections; the others wait here instead of holding a thread each.
     slots: Arc<Semaphore>,
-    queue: Arc<Semaphore>,
 }
 
 enum Driver {
@@ -170,7 +168,7 @@ impl Store {
             }
         };
         let slots = Arc::new(Semaphore::new(CONNECTIONS as usize));
-        let inner = Inner { driver, keys, ticker, slots, queue: Arc::new(Semaphore::new(QUEUE)) };
+        let inner = Inner { driver, keys, ticker, slots };
         let store = Store { inner: Arc::new(inner) };
         rekey::check_keys(&store)?;
         Ok(store)
@@ -178,38 +176,23 @@ impl Store {
 
     /// Runs `f` on one snapshot of the data. It must not write.
     pub async fn read<T: Send + 'static>(&self, f: impl Fn(&mut Tx) -> Result<T> + Send + 'static) -> Result<T> {
-        let slot = self.inner.slots.clone().acquire_owned().await.map_err(|_| gone())?;
-        let inner = self.inner.clone();
-        let call = move || {
-            let outcome = inner.read(&f);
-            drop(slot);
-            outcome
-        };
-        tokio::task::spawn_blocking(call).await.map_err(|error| StoreError::Interrupted(error.to_string()))?
+        let task = tokio::spawn(self.inner.clone().in_slot(move |inner| inner.read(&f)));
+        // Whoever stops waiting does not want it any more.
+        AbortOnDropHandle::new(task).await.map_err(|error| StoreError::Interrupted(error.to_string()))?
     }
 
     /// Runs `f` in a transaction: committed (and durable) when it answers `Ok`, undone when it answers `Err` or panics.
     /// Goes on when the caller stops waiting.
     pub async fn write<T: Send + 'static>(&self, f: impl Fn(&mut Tx) -> Result<T> + Send + 'static) -> Result<T> {
         if let Driver::Sqlite { writer, .. } = &self.inner.driver {
-            let permit = self.inner.queue.clone().acquire_owned().await.map_err(|_| gone())?;
             let (sender, receiver) = oneshot::channel();
-            let answer = move |outcome| {
-                drop(permit);
-                // Nobody waits any more: the change is made all the same.
-                drop(sender.send(outcome));
-            };
+            // Nobody waits any more: the change is made all the same.
+            let answer = move |outcome| drop(sender.send(outcome));
             writer.submit(Box::new(Call { f, outcome: None, answer }));
             return receiver.await.unwrap_or_else(|_| Err(gone()));
         }
-        let slot = self.inner.slots.clone().acquire_owned().await.map_err(|_| gone())?;
-        let inner = self.inner.clone();
-        let call = move || {
-            let outcome = inner.write(f);
-            drop(slot);
-            outcome
-        };
-        tokio::task::spawn_blocking(call).await.map_err(|error| StoreError::Interrupted(error.to_string()))?
+        let task = tokio::spawn(self.inner.clone().in_slot(move |inner| inner.write(f)));
+        task.await.map_err(|error| StoreError::Interrupted(error.to_string()))?
     }
 
     /// [`Store::read`] for start-up, tools and tests: blocks the thread.
@@ -239,6 +222,21 @@ impl Store {
 }
 
 impl Inner {
+    /// Waits for a slot, and runs `call` in it. A task of its own has to do so: a caller that waits for something else meanwhile,
+    /// as an arm of `select!` does, would be given the slot and not take it, and with enough of them nobody gets any more.
+    async fn in_slot<T: Send + 'static>(
+        self: Arc<Self>,
+        call: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let slot = self.slots.clone().acquire_owned().await.map_err(|_| gone())?;
+        let call = move || {
+            let outcome = call(&self);
+            drop(slot);
+            outcome
+        };
+        tokio::task::spawn_blocking(call).await.map_err(|error| StoreError::Interrupted(error.to_string()))?
+    }
+
     fn read<T>(&self, f: &dyn Fn(&mut Tx) -> Result<T>) -> Result<T> {
         match &self.driver {
             Driver::Sqlite { readers, .. } => sqlite::read(readers, &self.keys, f),

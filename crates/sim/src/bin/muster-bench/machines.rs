@@ -59,7 +59,9 @@ print(ids[0])
 pub async fn run(program: &Path) -> Result<()> {
     println!("\n## Machines with a past\n");
     println!("Time, and memory above what the daemon had before.\n");
-    println!("| machines | entries | verify | list of all | by type | by site, with ids | with server-hours | one's history |");
+    println!(
+        "| machines | entries | verify | list of all | by type | by site, with ids | with server-hours | one's history |"
+    );
     println!("|---|---|---|---|---|---|---|---|");
     for (machines, each) in SIZES {
         measure(program, machines, each).await?;
