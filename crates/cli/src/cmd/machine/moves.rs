@@ -183,10 +183,13 @@ pub(super) async fn run(ctx: &Context, remote: &Remote, command: Moves) -> Resul
             Err(error) => return Err(error),
         }
     }
-    for (machine, error) in &refused {
-        eprintln!("{}: {error}", machine.called);
+    // What is answered for one alone is the outcome of the command.
+    if refused.len() + planned.len() > 1 {
+        for (machine, error) in &refused {
+            eprintln!("{}: {error}", machine.called);
+        }
     }
-    if args.dry_run {
+    if args.dry_run && !planned.is_empty() {
         ctx.print(&compact(Some(&["Machine", "Steps"]), &planned.iter().map(steps).collect::<Vec<_>>()));
     }
     let count = refused.len();
