@@ -4,7 +4,7 @@
 //!
 //! - `MUSTER_CRASH_AT`: N, from 1; without it nothing is counted
 //! - `MUSTER_CRASH_POINTS`: only points of these kinds count, for example `commit,write`; all without it
-//! - `MUSTER_CRASH_WHEN`: points count only from when this file exists
+//! - `MUSTER_CRASH_WHEN`: points count only while this file exists
 //! - `MUSTER_CRASH_SEED_AT`: where the seed lies in images, in bytes, for images that are small; not a point, but of use only here
 
 use anyhow::{Context, Result};
@@ -14,7 +14,7 @@ use std::{
     path::PathBuf,
     sync::{
         OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
@@ -25,7 +25,6 @@ struct Plan {
 }
 
 static PLAN: OnceLock<Plan> = OnceLock::new();
-static BEGUN: AtomicBool = AtomicBool::new(false);
 static PASSED: AtomicU64 = AtomicU64::new(0);
 
 /// Begins to count, if the environment says so.
@@ -59,11 +58,8 @@ fn pass(name: &'static str) {
     if plan.kinds.as_ref().is_some_and(|kinds| !kinds.iter().any(|k| k == kind)) {
         return;
     }
-    if !BEGUN.load(Ordering::Relaxed) {
-        if plan.when.as_ref().is_some_and(|file| !file.exists()) {
-            return;
-        }
-        BEGUN.store(true, Ordering::Relaxed);
+    if plan.when.as_ref().is_some_and(|file| !file.exists()) {
+        return;
     }
     let passed = PASSED.fetch_add(1, Ordering::Relaxed) + 1;
     if passed == plan.at {

@@ -27,7 +27,7 @@ pub const PAUSE: Duration = Duration::from_millis(25);
 #[derive(Clone)]
 pub struct Crash {
     pub at: u64,
-    /// Points count from when this file exists.
+    /// Points count while this file exists.
     pub when: PathBuf,
 }
 

@@ -147,6 +147,8 @@ pub async fn tell(database: Database, at: u64) -> Result<Told, String> {
     }
     // What is done after the good end is part of it.
     tokio::time::sleep(Duration::from_millis(500)).await;
+    std::fs::remove_file(&when).unwrap();
+    tokio::time::sleep(PAUSE).await;
     if !daemon.lives() {
         died = Some(daemon.died_at());
         daemon = site.start("a", None).await;

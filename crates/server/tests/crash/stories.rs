@@ -106,6 +106,10 @@ pub async fn tell(story: Story, database: Database, at: u64) -> Result<Told, Str
     let end = Instant::now() + STUCK;
     // Quiet for a while: what is done after the good end (a lease given back) is part of it.
     while quiet < 10 {
+        if quiet == 9 {
+            // Whatever it does from now on by itself, it does not die while it is asked how all ended.
+            std::fs::remove_file(&when).ok();
+        }
         tokio::time::sleep(PAUSE).await;
         if !daemon.lives() {
             if died.is_some() {
