@@ -304,7 +304,11 @@ async fn who_asked_and_does_not_look_keeps_nobody_from_the_database() {
         let busy: Vec<_> = (0..20)
             .map(|_| {
                 let (store, gate) = (store.clone(), gate.clone());
-                tokio::spawn(async move { store.read(move |_| Ok(drop(gate.blocking_read()))).await })
+                let wait = move |_: &mut Tx<'_>| {
+                    drop(gate.blocking_read());
+                    Ok(())
+                };
+                tokio::spawn(async move { store.read(wait).await })
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(200)).await;
