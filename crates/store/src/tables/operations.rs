@@ -195,7 +195,8 @@ pub fn claim_due(tx: &mut Tx, owner: &str, now_us: i64, lease_until: i64, limit:
     let skip = if tx.is_postgres() { "FOR UPDATE SKIP LOCKED" } else { "" };
     let sql = format!(
         "WITH due AS MATERIALIZED (SELECT id FROM operations \
-         WHERE finished_at IS NULL AND not_before <= $2 AND lease_until <= $2 AND COALESCE(lease_owner, '') <> $1 ORDER BY not_before, id LIMIT $4 {skip}) \
+         WHERE finished_at IS NULL AND not_before <= $2 AND lease_until <= $2 AND COALESCE(lease_owner, '') <> $1 \
+         ORDER BY not_before, id LIMIT $4 {skip}) \
          UPDATE operations SET lease_owner = $1, lease_until = $3, not_before = 0, generation = generation + 1 \
          WHERE id IN (SELECT id FROM due) RETURNING {COLUMNS}"
     );
