@@ -3,7 +3,8 @@
 //! A closure cannot await. A transaction is therefore never open while the network, a machine or another task is being
 //! waited for, by construction; whoever needs both reads first, acts, and then writes with a guard on what was read.
 //! Nor can it call the store again, which would wait for itself: blocking calls inside a closure are refused.
-//! Closures are `Fn`: on PostgreSQL one that clashes with another transaction is run again from the beginning.
+//! Closures are `Fn`: on PostgreSQL one whose connection is lost, or that clashes with another client, is run again from the
+//! beginning. On both databases one write transaction runs at a time.
 
 pub(crate) mod postgres;
 mod raw;

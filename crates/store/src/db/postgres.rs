@@ -1,5 +1,5 @@
-//! PostgreSQL: statements, a pool of connections, serializable transactions that are run again when they clash, and the
-//! notifications by which processes wake each other.
+//! PostgreSQL: statements, a pool of connections, write transactions one after the other, and the notifications by which
+//! processes wake each other.
 
 use bytes::BytesMut;
 use std::collections::HashMap;
@@ -25,13 +25,13 @@ use crate::value::Value;
 
 /// How often a closure is run at most.
 const ATTEMPTS: u32 = 10;
-/// Tries side by side with others, before a transaction takes the gate alone and then wins for certain.
-const SHARED_ATTEMPTS: u32 = 3;
 const STATEMENTS: usize = 256;
 
-/// `LOCK` takes no snapshot: what follows sees everything that was committed before the lock was given.
-const BEGIN_SHARED: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE; LOCK TABLE write_gate IN ROW SHARE MODE";
-const BEGIN_ALONE: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE; LOCK TABLE write_gate IN EXCLUSIVE MODE";
+/// One writer at a time, as on SQLite: nearly every write appends to the one audit chain, so of two side by side the later
+/// one would lose and be run again. `LOCK` takes no snapshot: what follows sees everything that was committed before the
+/// lock was given, and who reads sees the numbers of what is appended in their order. Serializable is for clashes with what
+/// does not go through the gate: an operator's own client.
+const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE; LOCK TABLE write_gate IN EXCLUSIVE MODE";
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 impl ToSql for Value {
@@ -281,8 +281,7 @@ impl Database {
         let mut last = StoreError::Busy;
         for attempt in 1..=ATTEMPTS {
             let mut connection = self.connection()?;
-            let begin = if attempt <= SHARED_ATTEMPTS { BEGIN_SHARED } else { BEGIN_ALONE };
-            if let Err(error) = connection.batch(begin) {
+            if let Err(error) = connection.batch(BEGIN_WRITE) {
                 last = translate(&error);
                 if connection.dead {
                     continue;

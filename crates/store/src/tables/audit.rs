@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use crate::db::{Row, Tx};
 use crate::error::{Result, StoreError};
 use crate::params;
-use crate::tables::{Conditions, lock_journal};
+use crate::tables::Conditions;
 
 /// What is being recorded. Never a secret, not even a sealed one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -129,13 +129,9 @@ pub fn hash_at(tx: &mut Tx, seq: i64) -> Result<Option<String>> {
     tx.query_opt("SELECT hash FROM audit WHERE seq = $1", params![seq], |row| row.text(0))
 }
 
-/// Records an entry in the same transaction as what it tells of; answers its number. On PostgreSQL this holds the journal
-/// lock until the commit: append last.
+/// Records an entry in the same transaction as what it tells of; answers its number.
 pub fn append(tx: &mut Tx, entry: &Entry) -> Result<i64> {
-    lock_journal(tx)?;
-    let lock = if tx.is_postgres() { " FOR UPDATE" } else { "" };
-    let head = format!("SELECT seq, hash FROM audit_head WHERE name = 'audit'{lock}");
-    let (last, prev_hash) = tx.query_one(&head, &[], |row| Ok((row.int(0)?, row.text(1)?)))?;
+    let (last, prev_hash) = head(tx)?;
     let seq = last + 1;
     let hash = hex::encode(Hasher::default().digest(&link(seq, entry, &prev_hash)));
     tx.execute(

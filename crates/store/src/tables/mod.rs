@@ -24,22 +24,11 @@ pub mod update_sources;
 pub mod updates;
 pub mod warnings;
 
-use crate::db::Tx;
 use crate::error::{Result, StoreError};
 use crate::value::Value;
 
 /// A `limit` that asks for everything.
 pub const ALL: i64 = i64::MAX;
-
-/// Orders what is appended to the audit log and to the events: from here to its commit the transaction is the only one
-/// that appends, so that a reader never sees a later number before an earlier one. SQLite has one writer anyway.
-fn lock_journal(tx: &mut Tx) -> Result<()> {
-    const JOURNAL_LOCK: i64 = 0x6d75_7374_6572_0002;
-    if tx.is_postgres() {
-        tx.query_opt("SELECT 1 FROM (SELECT pg_advisory_xact_lock($1)) AS locked", &[JOURNAL_LOCK.into()], |_| Ok(()))?;
-    }
-    Ok(())
-}
 
 /// `rows` of a statement that names one row: nothing touched means that it is not there.
 fn found(rows: u64) -> Result<()> {

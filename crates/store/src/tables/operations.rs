@@ -191,12 +191,10 @@ pub fn list(tx: &mut Tx, filter: &Filter, limit: i64) -> Result<Vec<Operation>> 
 /// Claims up to `limit` operations that are due and that nobody holds, for `owner` until `lease_until`; the longest due
 /// first. Two owners never get the same one, and an owner never what it holds: it is at it, however long ago the lease ran out.
 pub fn claim_due(tx: &mut Tx, owner: &str, now_us: i64, lease_until: i64, limit: i64) -> Result<Vec<Operation>> {
-    // Processes that claim at the same time pass over each other's rows instead of waiting for them.
-    let skip = if tx.is_postgres() { "FOR UPDATE SKIP LOCKED" } else { "" };
     let sql = format!(
         "WITH due AS MATERIALIZED (SELECT id FROM operations \
          WHERE finished_at IS NULL AND not_before <= $2 AND lease_until <= $2 AND COALESCE(lease_owner, '') <> $1 \
-         ORDER BY not_before, id LIMIT $4 {skip}) \
+         ORDER BY not_before, id LIMIT $4) \
          UPDATE operations SET lease_owner = $1, lease_until = $3, not_before = 0, generation = generation + 1 \
          WHERE id IN (SELECT id FROM due) RETURNING {COLUMNS}"
     );
