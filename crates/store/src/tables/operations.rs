@@ -245,6 +245,12 @@ pub fn renew(tx: &mut Tx, id: &str, owner: &str, lease_until: i64) -> Result<boo
     Ok(tx.execute(sql, params![id, owner, lease_until])? == 1)
 }
 
+/// The operations that `owner` holds.
+pub fn held(tx: &mut Tx, owner: &str) -> Result<Vec<String>> {
+    let sql = "SELECT id FROM operations WHERE lease_owner = $1 AND finished_at IS NULL ORDER BY id";
+    tx.query(sql, params![owner], |row| row.text(0))
+}
+
 /// Gives a lease back; nothing happens when `owner` does not have it.
 pub fn release(tx: &mut Tx, id: &str, owner: &str) -> Result<()> {
     let sql = "UPDATE operations SET lease_owner = NULL, lease_until = 0 WHERE id = $1 AND lease_owner = $2";
