@@ -33,8 +33,9 @@ use tokio::sync::RwLock;
 const STEP: Duration = Duration::from_secs(180);
 /// Longest pause between two looks at a machine that is busy.
 const LOOK: Duration = Duration::from_millis(400);
-/// Between two kills.
+/// Between two kills, in milliseconds, for each [`MANY`] machines: a daemon that starts asks them all again.
 const KILL: (u64, u64) = (2000, 6000);
+const MANY: u64 = 25;
 
 /// Numbers that the same seed gives again.
 struct Dice(u64);
@@ -233,10 +234,11 @@ async fn replay(world: &World, id: &str, model: &Machine) -> Result<(), String> 
 }
 
 /// Kills the daemon from time to time, and starts it again.
-async fn kill_and_start(world: &World, site: &Site, seed: u64) {
+async fn kill_and_start(world: &World, site: &Site, seed: u64, machines: u64) {
     let mut dice = Dice(seed);
     loop {
-        tokio::time::sleep(Duration::from_millis(KILL.0 + dice.roll(KILL.1 - KILL.0))).await;
+        let pause = KILL.0 + dice.roll(KILL.1 - KILL.0);
+        tokio::time::sleep(Duration::from_millis(pause * machines.div_ceil(MANY))).await;
         let pid = world.daemon.read().await.pid();
         kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
         let mut daemon = world.daemon.write().await;
@@ -265,7 +267,12 @@ async fn round(database: Database, seed: u64, steps: usize, machines: usize) -> 
     for (n, machine) in found.iter().enumerate() {
         let (world, id) = (world.clone(), machine["id"].as_str().unwrap().to_owned());
         let seed = seed.wrapping_mul(1000).wrapping_add(n as u64);
-        lives.spawn(async move { life(&world, &id, seed, steps).await });
+        lives.spawn(async move {
+            let told = life(&world, &id, seed, steps).await;
+            let Err(wrong) = told else { return told };
+            let work = world.get(&format!("/1.0/operations?target={id}&limit=4")).await;
+            Err(format!("{wrong}\nits last operations: {work}"))
+        });
     }
     let lives = async {
         let mut sum = (0, 0);
@@ -277,7 +284,7 @@ async fn round(database: Database, seed: u64, steps: usize, machines: usize) -> 
     };
     let told: Result<(usize, usize), String> = tokio::select! {
         told = lives => told,
-        () = kill_and_start(&world, &site, seed) => unreachable!("it goes on"),
+        () = kill_and_start(&world, &site, seed, machines as u64) => unreachable!("it goes on"),
     };
     let daemon = world.daemon.read().await;
     let sum = told.map_err(|e| format!("{database:?}, seed {seed}: {e}\n{}", daemon.tail()))?;
