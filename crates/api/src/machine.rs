@@ -290,6 +290,8 @@ pub struct MovePost {
     pub unreachable: bool,
     /// Nothing is done for so many seconds, and it can be cancelled until then (release and clean).
     pub grace_seconds: u32,
+    /// What its user found wrong with it (release): an alert that keeps it from the next one until somebody ends it.
+    pub problem: String,
     /// Who takes it (allocate).
     pub owner: String,
     /// `standalone` (the default) or `appliance` (allocate).

@@ -1,8 +1,11 @@
 //! Machines that are longer in a passing state than expected (`lifecycle.md` 3.3): a warning each, and a count of them.
 
-use crate::{Engine, machine};
+use crate::{
+    Engine,
+    machine::{self, alerts},
+};
 use jiff::SignedDuration;
-use muster_domain::machine::{Lifecycle, expected::expected};
+use muster_domain::machine::{Lifecycle, alert::Class, expected::expected};
 use muster_store::{
     StoreError, Tx,
     tables::{
@@ -82,6 +85,8 @@ async fn once(engine: &Engine, owner: &str) -> Result<(), StoreError> {
 struct Late {
     id: String,
     text: String,
+    /// It is counted, and nothing is said of it.
+    silent: bool,
 }
 
 fn late(tx: &mut Tx<'_>, now: i64) -> Result<Vec<Late>, StoreError> {
@@ -95,17 +100,23 @@ fn late(tx: &mut Tx<'_>, now: i64) -> Result<Vec<Late>, StoreError> {
             let known = machine::load(&row, None)?;
             let Some(expected) = expected(&known) else { continue };
             let takes = SignedDuration::from_micros(now - row.since);
-            if takes > expected.within {
-                let state: Lifecycle = known.lifecycle;
-                let text = format!("{state} for longer than {} minutes: {}", expected.within.as_mins(), expected.what);
-                found.push(Late { id: row.id, text });
+            if takes <= expected.within {
+                continue;
             }
+            let classes = alerts::classes(tx, &row.id, now)?;
+            if classes.contains(&Class::ExcludeFromSla) {
+                continue;
+            }
+            let state: Lifecycle = known.lifecycle;
+            let text = format!("{state} for longer than {} minutes: {}", expected.within.as_mins(), expected.what);
+            found.push(Late { id: row.id, text, silent: classes.contains(&Class::SuppressAlerting) });
         }
     }
 }
 
 /// One warning each. Nothing is counted up as long as it stays the same, and it goes when it is over.
 fn tell(tx: &mut Tx<'_>, late: &[Late], now: i64) -> Result<(), StoreError> {
+    let late: Vec<_> = late.iter().filter(|late| !late.silent).collect();
     let filter = warnings::Filter { scope: Some(SCOPE.into()), ..warnings::Filter::default() };
     let known = warnings::list(tx, &filter, i64::MAX)?;
     for warning in &known {
@@ -133,7 +144,20 @@ fn tell(tx: &mut Tx<'_>, late: &[Late], now: i64) -> Result<(), StoreError> {
 mod tests {
     use super::*;
     use crate::machine::{By, New};
-    use muster_domain::machine::{Command, birth::Birth};
+    use muster_domain::machine::{
+        Command,
+        alert::{Mode, Report, Reported},
+        birth::Birth,
+    };
+
+    /// Somebody reports one alert of these classes, and nothing else any more.
+    fn report(tx: &mut Tx<'_>, classes: &[Class], now: i64) -> Result<(), StoreError> {
+        let Some((row, ..)) = machine::read(tx, "m")? else { panic!("it is there") };
+        let classes = classes.iter().copied().collect();
+        let alert = Reported { name: "move".into(), classes, message: "it moves house".into(), expires: None };
+        let report = Report { source: "desk".into(), mode: Mode::Replace, alerts: vec![alert], author: "anna".into() };
+        alerts::report(tx, row, report, By::new("anna", "reported", now)).map(drop)
+    }
 
     #[test]
     fn a_late_machine_is_warned_of_once_and_no_longer_than_it_is_late() {
@@ -168,6 +192,16 @@ mod tests {
                     Ok(())
                 })
                 .unwrap();
+            for (classes, counted, told) in [
+                (&[Class::SuppressAlerting][..], 1, 0),
+                (&[Class::ExcludeFromSla], 0, 0),
+                (&[Class::PreventAllocations], 1, 1),
+            ] {
+                store.write_blocking(move |tx| report(tx, classes, 9 * day)).unwrap();
+                assert_eq!(at(9 * day).len(), told, "{classes:?}");
+                let late = store.read_blocking(move |tx| Ok(late(tx, 9 * day)?.len())).unwrap();
+                assert_eq!(late, counted, "{classes:?}");
+            }
             let failed = at(9 * day);
             assert!(failed[0].messages.last().unwrap().contains("a person has to decide"), "{failed:?}");
             store

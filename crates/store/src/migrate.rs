@@ -6,7 +6,7 @@ use refinery::{Migration, Runner};
 
 use crate::error::{Result, StoreError};
 
-const MIGRATIONS: [(&str, &str); 8] = [
+const MIGRATIONS: [(&str, &str); 9] = [
     ("V0001__start", include_str!("../migrations/V0001__start.sql")),
     ("V0002__documents_daemons_events", include_str!("../migrations/V0002__documents_daemons_events.sql")),
     ("V0003__updates", include_str!("../migrations/V0003__updates.sql")),
@@ -15,6 +15,7 @@ const MIGRATIONS: [(&str, &str); 8] = [
     ("V0006__channels", include_str!("../migrations/V0006__channels.sql")),
     ("V0007__server_keys", include_str!("../migrations/V0007__server_keys.sql")),
     ("V0008__machines", include_str!("../migrations/V0008__machines.sql")),
+    ("V0009__tokens_accept_data", include_str!("../migrations/V0009__tokens_accept_data.sql")),
 ];
 
 /// The key under which processes that start together on one PostgreSQL queue up to migrate.

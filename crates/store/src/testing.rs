@@ -103,7 +103,7 @@ fn skipped_half() {
 }
 
 /// What undoes a migration, as far as the migrations before it need it undone to run again.
-const UNDO: [(i64, &[&str]); 7] = [
+const UNDO: [(i64, &[&str]); 8] = [
     (2, &["ALTER TABLE operations DROP COLUMN documents", "DROP TABLE daemons", "DROP TABLE events_floor"]),
     (3, &["DROP TABLE update_manifests", "DROP TABLE table_changes"]),
     (4, &["DROP TABLE update_sources"]),
@@ -142,6 +142,7 @@ const UNDO: [(i64, &[&str]); 7] = [
             "ALTER TABLE machines DROP COLUMN erased",
         ],
     ),
+    (9, &["ALTER TABLE tokens DROP COLUMN accepts_data", "ALTER TABLE servers DROP COLUMN accepts_data"]),
 ];
 
 /// Brings the schema back to what it was after migration `version`: the next [`Store::open`] brings it forward again.
@@ -177,6 +178,7 @@ pub fn fill_secrets(tx: &mut Tx) -> Result<()> {
         description: String::new(),
         channel: "stable".into(),
         auto_remove: false,
+        accepts_data: false,
         generation: 1,
     };
     tokens::insert(tx, &token)?;

@@ -40,6 +40,7 @@ async fn a_token_with_n_uses_serves_exactly_n_machines() {
             description: String::new(),
             channel: "stable".into(),
             auto_remove: true,
+            accepts_data: false,
             generation: 1,
         };
         test.store.write(move |tx| tokens::insert(tx, &token)).await.unwrap();

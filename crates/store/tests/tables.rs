@@ -24,6 +24,7 @@ fn token(uuid: &str) -> Token {
         description: "rack 7".into(),
         channel: "stable".into(),
         auto_remove: false,
+        accepts_data: false,
         generation: 1,
     }
 }
@@ -44,7 +45,7 @@ fn tokens_are_guarded_and_counted_down() {
         assert_eq!(missing, Err(StoreError::NotFound));
 
         let consume = |uuid: &'static str, now| write(store, move |tx| Ok(tokens::consume(tx, uuid, now)));
-        let taken = Ok(Consumed { channel: "stable".into(), removed: false });
+        let taken = Ok(Consumed { channel: "stable".into(), accepts_data: false, removed: false });
         assert_eq!(consume("b", 1), Err(ConsumeError::Unknown));
         assert_eq!(consume("a", 1_001), Err(ConsumeError::Expired));
         assert_eq!(consume("a", 1_000), taken);
@@ -52,7 +53,7 @@ fn tokens_are_guarded_and_counted_down() {
         assert_eq!(consume("a", 1_000), Err(ConsumeError::Spent));
 
         write(store, |tx| tokens::insert(tx, &Token { uses_remaining: 1, auto_remove: true, ..token("c") }));
-        assert_eq!(consume("c", 1), Ok(Consumed { channel: "stable".into(), removed: true }));
+        assert_eq!(consume("c", 1), Ok(Consumed { channel: "stable".into(), accepts_data: false, removed: true }));
         assert_eq!(write(store, |tx| tokens::get(tx, "c")), None);
     });
 }

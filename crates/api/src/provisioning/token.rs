@@ -17,6 +17,10 @@ pub struct Token {
     pub description: String,
     /// Channel that servers registering with it follow.
     pub channel: String,
+    /// What is on the disks of a machine that registers with it is accepted: it may enter the pool although nobody erased them.
+    /// Unknown to Operations Center, so left out unless it is set.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept_existing_data: bool,
     /// Identity, and the secret itself.
     pub uuid: Uuid,
 }
@@ -38,6 +42,9 @@ pub struct TokenPut {
     /// Channel; on creation the configured default when empty.
     #[serde(deserialize_with = "null_as_default")]
     pub channel: String,
+    /// Whether what is on the disks of a machine that registers with it is accepted.
+    #[serde(skip_serializing_if = "std::ops::Not::not", deserialize_with = "null_as_default")]
+    pub accept_existing_data: bool,
 }
 
 /// What a machine needs to find the center and register (`servers.md` 12.7).

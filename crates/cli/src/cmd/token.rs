@@ -48,6 +48,9 @@ pub(crate) enum Token {
         /// Channel that servers registering with it follow
         #[arg(long, default_value = "", hide_default_value = true, add = ArgValueCandidates::new(names::channels))]
         channel: String,
+        /// Accept what is on the disks of servers that register with it: nobody has to erase them first
+        #[arg(long)]
+        accept_existing_data: bool,
         /// Format.
         #[command(flatten)]
         show: ShowArgs,
@@ -107,15 +110,18 @@ pub(crate) async fn run(ctx: &Context, command: Token) -> Result {
             let raw = remote.get(&path(&uuid)).await?;
             ctx.print(&show(args.format, &raw, || human(&raw)));
         }
-        Token::Add { uses, lifetime, description, channel, show } => {
+        Token::Add { uses, lifetime, description, channel, accept_existing_data, show } => {
             let expire_at = crate::clock::now()
                 .checked_add(lifetime)
                 .map_err(|_| Error::Usage("the lifetime is too long".into()))?
                 .strftime("%Y-%m-%dT%H:%M:%SZ")
                 .to_string();
-            let body = json!({
+            let mut body = json!({
                 "uses_remaining": uses, "expire_at": expire_at, "description": description, "channel": channel
             });
+            if accept_existing_data {
+                body["accept_existing_data"] = json!(true);
+            }
             let reply = remote.post(&ApiPath::of(&["provisioning", "tokens"]), Some(&body)).await?;
             let uuid = reply.created.ok_or_else(|| Error::Failed("the center did not name the new token".into()))?;
             ctx.created(show.format, "uuid", &uuid);
@@ -123,7 +129,7 @@ pub(crate) async fn run(ctx: &Context, command: Token) -> Result {
         Token::Edit { uuid } => {
             let document = Document {
                 title: format!("token {uuid}"),
-                keys: &["uses_remaining", "expire_at", "description", "channel"],
+                keys: &["uses_remaining", "expire_at", "description", "channel", "accept_existing_data"],
                 read: read_as::<TokenPut>,
                 open: open_whole,
             };
@@ -193,7 +199,11 @@ fn rows(raw: &Value) -> List<'_> {
 }
 
 fn human(raw: &Value) -> String {
-    labelled(&KEYS.map(|(label, key)| (label, value(raw, key))))
+    let mut lines = KEYS.map(|(label, key)| (label, value(raw, key))).to_vec();
+    if raw["accept_existing_data"] == true {
+        lines.push(("Existing Data", "accepted: nobody has to erase it".into()));
+    }
+    labelled(&lines)
 }
 
 fn lost(token: &Value, seeds: &Value) -> Vec<String> {
@@ -222,6 +232,12 @@ mod tests {
             human(&raw[0]),
             "UUID: u-1\nUses Remaining: 3\nExpire At: 2026-09-19 12:00:00 +0000 UTC\nChannel: stable\nDescription: rack 1\n"
         );
+    }
+
+    #[test]
+    fn that_it_accepts_data_is_shown() {
+        let raw = json!({"uses_remaining": 3, "uuid": "u-1", "accept_existing_data": true});
+        assert!(human(&raw).ends_with("Existing Data: accepted: nobody has to erase it\n"));
     }
 
     #[test]

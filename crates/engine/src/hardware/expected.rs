@@ -9,7 +9,7 @@ use muster_domain::machine::Command;
 use muster_store::{
     StoreError, Tx,
     tables::{
-        expected_machines,
+        expected_machines::{self, Expected},
         machines::{self, Identity, Machine as MachineRow},
     },
 };
@@ -35,8 +35,8 @@ pub(crate) fn registered(tx: &mut Tx<'_>, machine: &str, uuid: Option<&str>, by:
     meet(tx, row, Known { system_uuid: uuid, ..Known::default() }, by).map(drop)
 }
 
-/// Puts what was expected on the machine's record, where it was expected. What its record says already stays. Answers the
-/// machine as it is now.
+/// Puts what was expected on the machine's record, where it was expected: by more than one row, each fills in what the surer
+/// ones leave open. What its record says already stays. Answers the machine as it is now.
 pub(crate) fn meet(
     tx: &mut Tx<'_>,
     mut row: MachineRow,
@@ -45,16 +45,28 @@ pub(crate) fn meet(
 ) -> Result<MachineRow, StoreError> {
     let serial = known.serial.map(str::to_uppercase);
     let macs = &known.macs[..known.macs.len().min(MACS)];
-    let Some(expected) = expected_machines::find(tx, known.system_uuid, serial.as_deref(), macs)?.into_iter().next()
-    else {
-        return Ok(row);
-    };
+    for expected in expected_machines::find(tx, known.system_uuid, serial.as_deref(), macs)? {
+        let found_by = match () {
+            () if expected.system_uuid.is_some() && expected.system_uuid.as_deref() == known.system_uuid => {
+                "system_uuid"
+            }
+            () if expected.serial.is_some() && expected.serial == serial => "serial",
+            () => "mac",
+        };
+        row = take(tx, row, &expected, found_by, by)?;
+    }
+    Ok(row)
+}
+
+/// Puts one of them on the record.
+fn take(
+    tx: &mut Tx<'_>,
+    mut row: MachineRow,
+    expected: &Expected,
+    found_by: &str,
+    by: By<'_>,
+) -> Result<MachineRow, StoreError> {
     let password = expected_machines::bmc_password(tx, &expected.id)?;
-    let found_by = match () {
-        () if expected.system_uuid.is_some() && expected.system_uuid.as_deref() == known.system_uuid => "system_uuid",
-        () if expected.serial.is_some() && expected.serial == serial => "serial",
-        () => "mac",
-    };
     let mut taken = Vec::new();
     let blank = serde_json::from_str::<Asset>(&row.asset).is_ok_and(|asset| asset == Asset::default());
     if (row.asset.is_empty() || blank) && expected.asset != "{}" {

@@ -330,7 +330,15 @@ fn an_expected_machine_gets_what_was_written_about_it() {
         let by_uuid = Expected { system_uuid: Some(uuid("01")), server_type: "big".into(), ..expect("1") };
         let by_serial = Expected { serial: Some("SN02".into()), ..expect("2") };
         let by_mac = Expected { mac: Some("02:00:00:00:00:03".into()), bmc: "{}".into(), ..expect("3") };
-        for row in [by_uuid, by_serial, by_mac] {
+        // The same machine, written down by somebody else who knew less of it, and something more.
+        let twice = Expected {
+            serial: Some("SN03".into()),
+            server_type: "big".into(),
+            asset: "{}".into(),
+            bmc: r#"{"endpoint":"https://198.51.100.9","mac":"aa:bb:cc:00:00:09"}"#.into(),
+            ..expect("4")
+        };
+        for row in [by_uuid, by_serial, by_mac, twice] {
             bed.write(move |tx| expected_machines::insert(tx, &row, Some(&Secret::from("calvin"))));
         }
         // By its UUID when it registers, before anything was polled.
@@ -349,8 +357,11 @@ fn an_expected_machine_gets_what_was_written_about_it() {
         let row = bed.row("b");
         assert!(row.asset.contains("r7") && row.bmc == "{}" && row.bmc_mac.is_none());
         bed.register("c", &hardware("03"));
-        assert!(bed.row("c").asset.contains("r7"));
-        assert_eq!(bed.history("c", "machine.expected"), ["expected by anna, recognised by its mac"]);
+        let row = bed.row("c");
+        assert!(row.asset.contains("r7") && row.bmc.contains("198.51.100.9"));
+        assert_eq!(bed.alerts("c"), [EXPECTED_TYPE]);
+        assert_eq!(bed.history("c", "machine.expected").len(), 2);
+        assert!(bed.history("c", "machine.expected").contains(&"expected by anna, recognised by its mac".to_owned()));
         let left = bed.write(|tx| expected_machines::list(tx, Some(false), None, 10));
         assert_eq!(left, []);
     });

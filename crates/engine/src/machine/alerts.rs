@@ -18,6 +18,7 @@ use muster_store::{
     },
 };
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// All alerts of a machine that have not ended, whether they count or not.
 pub(crate) fn list(tx: &mut Tx<'_>, machine: &str, now: i64) -> Result<Vec<Alert>, StoreError> {
@@ -29,10 +30,15 @@ fn read(rows: &[Row]) -> Result<Vec<Alert>, StoreError> {
     rows.iter().map(alert).collect()
 }
 
+/// The classes that count for a machine now.
+pub(crate) fn classes(tx: &mut Tx<'_>, machine: &str, now: i64) -> Result<BTreeSet<Class>, StoreError> {
+    let open = list(tx, machine, now)?;
+    Ok(alert::classes(&open, Time::from_micros(now).0))
+}
+
 /// Whether nothing is to be told about a machine: an alert of class *suppress alerting* counts.
 pub(crate) fn is_silent(tx: &mut Tx<'_>, machine: &str, now: i64) -> Result<bool, StoreError> {
-    let open = list(tx, machine, now)?;
-    Ok(alert::classes(&open, Time::from_micros(now).0).contains(&Class::SuppressAlerting))
+    Ok(classes(tx, machine, now)?.contains(&Class::SuppressAlerting))
 }
 
 /// What became of a request about alerts.

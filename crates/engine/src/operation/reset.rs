@@ -119,6 +119,7 @@ async fn create_token(engine: &Engine, held: &mut Held) -> Result<(), StoreError
         },
         channel: engine.settings().updates.server_default_channel.clone(),
         auto_remove: true,
+        accepts_data: false,
         generation: 1,
     };
     let mut entry = audit::by(now.micros(), &held.operation.actor, "token.create", "token", &audit::token_name(uuid));

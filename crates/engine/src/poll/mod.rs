@@ -240,11 +240,13 @@ async fn apply(
         }
         if step.registered {
             let pooled = row.server_type.parse::<ServerType>().is_ok_and(ServerType::is_incus);
-            let command = Command::FirstPoll { open: pooled && opens, accepts_data: false };
+            let command = Command::FirstPoll { open: pooled && opens, accepts_data: asked.accepts_data };
+            let reason = match asked.accepts_data {
+                true => "first poll succeeded; its token accepts the data on its disks",
+                false => "first poll succeeded",
+            };
             // A refusal leaves the machine where it is; the enrolment is ready all the same (`lifecycle.md` 5.8, 26).
-            if let Err(refusal) =
-                machine::command(tx, &asked, &command, By::new("system", "first poll succeeded", now.micros()))?
-            {
+            if let Err(refusal) = machine::command(tx, &asked, &command, By::new("system", reason, now.micros()))? {
                 tracing::warn!(server = %row.name, %refusal, "the machine's lifecycle did not follow its first poll");
             }
         }

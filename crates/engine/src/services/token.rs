@@ -7,8 +7,12 @@ use muster_api::{
 };
 use muster_store::{
     StoreError,
-    tables::tokens::{self, Token as TokenRow},
+    tables::{
+        audit::Entry,
+        tokens::{self, Token as TokenRow},
+    },
 };
+use serde_json::json;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -23,6 +27,7 @@ fn token(row: TokenRow) -> Result<Versioned<Token>, Error> {
             expire_at: row.expire_at.parse::<TimeText>().map_err(|_| broken("expiry"))?,
             description: row.description.clone(),
             channel: row.channel.clone(),
+            accept_existing_data: row.accepts_data,
             uuid: row.uuid.parse().map_err(|_| broken("uuid"))?,
         },
         row.generation,
@@ -54,8 +59,17 @@ fn row(uuid: Uuid, put: &TokenPut) -> TokenRow {
         description: put.description.clone(),
         channel: put.channel.clone(),
         auto_remove: false,
+        accepts_data: put.accept_existing_data,
         generation: 1,
     }
+}
+
+/// That somebody accepts what is on disks is on record.
+fn told(put: &TokenPut, mut entry: Entry) -> Entry {
+    if put.accept_existing_data {
+        entry.detail = json!({"accept_existing_data": true}).to_string();
+    }
+    entry
 }
 
 /// Tokens behind the UUID `after`, by UUID, at most `limit`.
@@ -88,7 +102,7 @@ pub async fn create(engine: &Engine, actor: &Actor, mut put: TokenPut) -> Result
     check(&put, now)?;
     let uuid = Uuid::new_v4();
     let row = row(uuid, &put);
-    let entry = audit::entry(now, actor, "token.create", "token", &audit::token_name(uuid));
+    let entry = told(&put, audit::entry(now, actor, "token.create", "token", &audit::token_name(uuid)));
     engine
         .store()
         .write(move |tx| {
@@ -113,7 +127,7 @@ pub async fn update(
     let now = engine.clock().micros();
     check(&put, now)?;
     let new = row(uuid, &put);
-    let entry = audit::entry(now, actor, "token.update", "token", &audit::token_name(uuid));
+    let entry = told(&put, audit::entry(now, actor, "token.update", "token", &audit::token_name(uuid)));
     engine
         .store()
         .write(move |tx| {

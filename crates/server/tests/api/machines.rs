@@ -140,14 +140,22 @@ fn a_machine_is_taken_given_back_and_comes_back_clean() {
         assert_eq!(machine(&bench, &id).await["lifecycle"], "used");
 
         let before = certificate(&bench).await;
-        let begun = made(&bench, &id, "release", json!({"note": "project is over"})).await;
+        let (_, wrong) = make(&bench, &id, "clean", json!({"problem": "a fan"})).await;
+        assert!(wrong["error"].as_str().unwrap().contains("problem: is nothing that clean takes"), "{wrong}");
+        let body = json!({"note": "project is over", "problem": "a fan is loud"});
+        let begun = made(&bench, &id, "release", body).await;
         let over = operation(&bench, begun["operation"].as_str().unwrap()).await;
         assert_eq!((&over["status"], &over["target_kind"]), (&json!("succeeded"), &json!("machine")), "{over}");
         let back = until(&bench, &id, |m| m["lifecycle"] == "available").await;
         assert_eq!((&back["allocation"], &back["media"]), (&Value::Null, &json!("clean")));
         assert_eq!(back["erased"]["level"], "os_reset", "nothing more is claimed than was done");
         assert_ne!(certificate(&bench).await, before, "it is another operating system");
-        assert_eq!(back["comment"], "project is over");
+        // What its user found wrong with it keeps it from the next one.
+        assert_eq!((&back["comment"], &back["alerts"]["prevent_allocation"]), (&json!("a fan is loud"), &json!(true)));
+        assert!(!open(&back, "allocate"));
+        let alert = format!("{MACHINES}/{id}/alerts/release/problem");
+        assert_eq!(bench.ask(Who::Unix, "DELETE", &alert, "").await.0, StatusCode::OK);
+        assert!(open(&machine(&bench, &id).await, "allocate"));
 
         let (_, history) = bench.ask(Who::Unix, "GET", &format!("{MACHINES}/{id}/history"), "").await;
         let history = history["metadata"].as_array().unwrap();
@@ -226,6 +234,58 @@ fn a_release_can_be_thought_better_of_and_a_lost_machine_is_given_up() {
         let (_, notes) = bench.ask(Who::Unix, "GET", &format!("{MACHINES}/{id}/notes"), "").await;
         assert_eq!(notes["metadata"][0]["kind"], "waiver", "{notes}");
         assert_eq!(machine(&bench, &id).await["erased"]["level"], "waived");
+        bench.engine.stop().await;
+    });
+}
+
+#[test]
+fn a_token_may_accept_what_is_on_the_disks() {
+    on_both(|bench: Bench| async move {
+        let (_listeners, url) = bench.listen().await;
+        let first = fleet(&bench, &url, 1).await;
+        let id = pool(&bench, 1).await.remove(0);
+        let begun = made(&bench, &id, "allocate", json!({"owner": "anna"})).await;
+        operation(&bench, begun["operation"].as_str().unwrap()).await;
+        first.machines()[0].set_fault(Some(Fault::Refuse));
+        made(&bench, &id, "release", json!({"unreachable": true})).await;
+        made(&bench, &id, "set-unavailable", json!({})).await;
+        drop(first);
+
+        // The same hardware, reinstalled by hand: what was on its disks may still be there.
+        let second = fleet(&bench, &url, 1).await;
+        let back = until(&bench, &id, |m| m["server"] != "" && m["work"] == json!([])).await;
+        assert_eq!((&back["lifecycle"], &back["media"]), (&json!("unavailable"), &json!("dirty")), "{back}");
+        made(&bench, &id, "decommission", json!({})).await;
+        drop(second);
+
+        // Its successor comes with a token that somebody answers for.
+        let token = json!({"uses_remaining": 1, "expire_at": "2099-01-01T00:00:00Z", "accept_existing_data": true});
+        let (status, answer) = bench.ask(Who::Unix, "POST", "/1.0/provisioning/tokens", token.to_string()).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+        let (_, tokens) = bench.ask(Who::Unix, "GET", "/1.0/provisioning/tokens?recursion=1", "").await;
+        let accepting: Vec<&Value> =
+            tokens["metadata"].as_array().unwrap().iter().filter(|t| t["accept_existing_data"] == true).collect();
+        let [token] = accepting[..] else { panic!("one accepts: {tokens}") };
+        let mut options = FleetOptions::new(1, 1, SystemTime::now());
+        let certificate_pem = Some(bench.engine.identities().server.certificate_pem.clone());
+        let token = token["uuid"].as_str().unwrap().to_owned();
+        options.center = Some(CenterOptions { url, certificate_pem, token });
+        let _third = Fleet::start(options).await.unwrap();
+        let end = Instant::now() + PATIENCE;
+        let new = loop {
+            let new = machines(&bench, "").await.into_iter().find(|m| m["successor_of"] == json!(id));
+            if let Some(new) = new.filter(|m| m["lifecycle"] == "available") {
+                break new;
+            }
+            assert!(Instant::now() < end, "it does not enter the pool");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        assert_eq!((&new["media"], &new["erased"]["level"]), (&json!("clean"), &json!("waived")));
+        let path = format!("{MACHINES}/{}/notes", new["id"].as_str().unwrap());
+        let (_, notes) = bench.ask(Who::Unix, "GET", &path, "").await;
+        let note = &notes["metadata"][0];
+        assert_eq!(note["kind"], "waiver", "{notes}");
+        assert!(note["note"].as_str().unwrap().contains("its token accepts the data"), "{notes}");
         bench.engine.stop().await;
     });
 }

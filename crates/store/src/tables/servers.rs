@@ -71,6 +71,8 @@ pub struct Server {
     pub failures: i64,
     /// Why the last one failed.
     pub failure_reason: Option<String>,
+    /// Whether the token that it registered with accepts what is on its disks.
+    pub accepts_data: bool,
     /// Counts changes of the configuration; not read by [`insert`].
     pub generation: i64,
     /// Counts observations; not read by [`insert`].
@@ -80,7 +82,7 @@ pub struct Server {
 const COLUMNS: &str = "id, machine_id, name, server_type, connection_url, public_connection_url, certificate, \
                        fingerprint, cluster, channel, description, properties, bmc, system_uuid, machine_key, status, \
                        status_detail, hardware_data, os_data, version_data, bmc_data, last_updated, last_seen, \
-                       last_status_updated, boot_at, failures, failure_reason, generation, observed";
+                       last_status_updated, boot_at, failures, failure_reason, accepts_data, generation, observed";
 
 fn from_row(row: &Row) -> Result<Server> {
     Ok(Server {
@@ -111,8 +113,9 @@ fn from_row(row: &Row) -> Result<Server> {
         boot_at: row.opt_int(24)?,
         failures: row.int(25)?,
         failure_reason: row.opt_text(26)?,
-        generation: row.int(27)?,
-        observed: row.int(28)?,
+        accepts_data: row.bool(27)?,
+        generation: row.int(28)?,
+        observed: row.int(29)?,
     })
 }
 
@@ -120,7 +123,7 @@ fn from_row(row: &Row) -> Result<Server> {
 pub fn insert(tx: &mut Tx, server: &Server) -> Result<()> {
     let sql = format!(
         "INSERT INTO servers ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
-         $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, 1, 0)"
+         $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, 1, 0)"
     );
     let values = params![
         &server.id,
@@ -150,6 +153,7 @@ pub fn insert(tx: &mut Tx, server: &Server) -> Result<()> {
         server.boot_at,
         server.failures,
         &server.failure_reason,
+        server.accepts_data,
     ];
     tx.execute(&sql, values)?;
     Ok(())
@@ -229,8 +233,8 @@ pub fn for_each(tx: &mut Tx, filter: &Filter, limit: i64, mut each: impl FnMut(S
 pub fn update(tx: &mut Tx, server: &Server) -> Result<i64> {
     let sql = "UPDATE servers SET connection_url = $2, public_connection_url = $3, certificate = $4, fingerprint = $5, \
                cluster = $6, channel = $7, description = $8, properties = $9, bmc = $10, system_uuid = $11, \
-               machine_key = $12, last_updated = $13, generation = generation + 1 \
-               WHERE id = $1 AND generation = $14 RETURNING generation";
+               machine_key = $12, last_updated = $13, accepts_data = $14, generation = generation + 1 \
+               WHERE id = $1 AND generation = $15 RETURNING generation";
     let values = params![
         &server.id,
         &server.connection_url,
@@ -245,6 +249,7 @@ pub fn update(tx: &mut Tx, server: &Server) -> Result<i64> {
         &server.system_uuid,
         &server.machine_key,
         server.last_updated,
+        server.accepts_data,
         server.generation,
     ];
     match tx.query_opt(sql, values, |row| row.int(0))? {

@@ -24,11 +24,14 @@ pub struct Token {
     pub channel: String,
     /// Whether the last use deletes it (made for a factory reset).
     pub auto_remove: bool,
+    /// Whether what is on the disks of a machine that registers with it is accepted, so that it may enter the pool.
+    pub accepts_data: bool,
     /// Counts its changes; not read by [`insert`].
     pub generation: i64,
 }
 
-const COLUMNS: &str = "uuid, uses_remaining, expire_at, expire_at_us, description, channel, auto_remove, generation";
+const COLUMNS: &str = "uuid, uses_remaining, expire_at, expire_at_us, description, channel, auto_remove, accepts_data, \
+                       generation";
 
 fn from_row(row: &Row) -> Result<Token> {
     Ok(Token {
@@ -39,7 +42,8 @@ fn from_row(row: &Row) -> Result<Token> {
         description: row.text(4)?,
         channel: row.text(5)?,
         auto_remove: row.bool(6)?,
-        generation: row.int(7)?,
+        accepts_data: row.bool(7)?,
+        generation: row.int(8)?,
     })
 }
 
@@ -60,7 +64,7 @@ pub fn get(tx: &mut Tx, uuid: &str) -> Result<Option<Token>> {
 /// Adds a token, in generation 1.
 pub fn insert(tx: &mut Tx, token: &Token) -> Result<()> {
     tx.execute(
-        &format!("INSERT INTO tokens ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, 1)"),
+        &format!("INSERT INTO tokens ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1)"),
         params![
             &token.uuid,
             token.uses_remaining,
@@ -69,6 +73,7 @@ pub fn insert(tx: &mut Tx, token: &Token) -> Result<()> {
             &token.description,
             &token.channel,
             token.auto_remove,
+            token.accepts_data,
         ],
     )?;
     Ok(())
@@ -78,7 +83,8 @@ pub fn insert(tx: &mut Tx, token: &Token) -> Result<()> {
 /// Answers the new generation.
 pub fn update(tx: &mut Tx, token: &Token, expected: Option<i64>) -> Result<i64> {
     let sql = "UPDATE tokens SET uses_remaining = $2, expire_at = $3, expire_at_us = $4, description = $5, channel = $6, \
-               generation = generation + 1 WHERE uuid = $1 AND generation = COALESCE($7, generation) \
+               accepts_data = $7, generation = generation + 1 \
+               WHERE uuid = $1 AND generation = COALESCE($8, generation) \
                RETURNING generation";
     let values = params![
         &token.uuid,
@@ -87,6 +93,7 @@ pub fn update(tx: &mut Tx, token: &Token, expected: Option<i64>) -> Result<i64> 
         token.expire_at_us,
         &token.description,
         &token.channel,
+        token.accepts_data,
         expected,
     ];
     match tx.query_opt(sql, values, |row| row.int(0))? {
@@ -105,6 +112,8 @@ pub fn delete(tx: &mut Tx, uuid: &str) -> Result<()> {
 pub struct Consumed {
     /// The channel that the machine joins.
     pub channel: String,
+    /// Whether what is on its disks is accepted.
+    pub accepts_data: bool,
     /// Whether this was the last use of a token that removes itself.
     pub removed: bool,
 }
@@ -130,9 +139,9 @@ pub enum ConsumeError {
 pub fn consume(tx: &mut Tx, uuid: &str, now_us: i64) -> Result<Consumed, ConsumeError> {
     let sql = "UPDATE tokens SET uses_remaining = uses_remaining - 1, generation = generation + 1 \
                WHERE uuid = $1 AND uses_remaining > 0 AND expire_at_us >= $2 \
-               RETURNING channel, auto_remove, uses_remaining";
-    let taken = tx.query_opt(sql, params![uuid, now_us], |row| Ok((row.text(0)?, row.bool(1)?, row.int(2)?)))?;
-    let Some((channel, auto_remove, remaining)) = taken else {
+               RETURNING channel, auto_remove, uses_remaining, accepts_data";
+    let read = |row: &Row| Ok((row.text(0)?, row.bool(1)?, row.int(2)?, row.bool(3)?));
+    let Some((channel, auto_remove, remaining, accepts_data)) = tx.query_opt(sql, params![uuid, now_us], read)? else {
         return Err(match get(tx, uuid)? {
             None => ConsumeError::Unknown,
             Some(token) if token.uses_remaining < 1 => ConsumeError::Spent,
@@ -143,7 +152,7 @@ pub fn consume(tx: &mut Tx, uuid: &str, now_us: i64) -> Result<Consumed, Consume
     if removed {
         delete(tx, uuid)?;
     }
-    Ok(Consumed { channel, removed })
+    Ok(Consumed { channel, accepts_data, removed })
 }
 
 /// A named seed configuration of a token.

@@ -52,6 +52,9 @@ pub(crate) enum Moves {
         /// Do nothing before this time is over, e.g. 10m, and let it be cancelled until then
         #[arg(long, value_parser = duration)]
         grace: Option<jiff::SignedDuration>,
+        /// What is wrong with them: nobody gets them until that alert is ended
+        #[arg(long, default_value = "", hide_default_value = true)]
+        problem: String,
         /// Which.
         #[command(flatten)]
         args: MoveArgs,
@@ -137,8 +140,8 @@ impl Moves {
             Self::Allocate { owner, reference, kind, args } => {
                 ("allocate", MovePost { owner, reference, kind, ..plain }, args)
             }
-            Self::Release { force, unreachable, grace, args } => {
-                ("release", MovePost { force, unreachable, grace_seconds: seconds(grace), ..plain }, args)
+            Self::Release { force, unreachable, grace, problem, args } => {
+                ("release", MovePost { force, unreachable, grace_seconds: seconds(grace), problem, ..plain }, args)
             }
             Self::Clean { grace, args } => ("clean", MovePost { grace_seconds: seconds(grace), ..plain }, args),
             Self::ReRegister { force, args } => ("re-register", MovePost { force, ..plain }, args),

@@ -14,6 +14,7 @@ use muster_api::{
 use muster_domain::{
     machine::{
         self as domain, Actor as Who, Command, EdgeId, Lifecycle, Move, Record, Refusal,
+        alert::{self, Class, Mode, Report, Reported},
         allocatable::obstacles,
         asset::{self, faults},
         axes::{AllocationKind, Claim},
@@ -25,6 +26,8 @@ use muster_domain::{
 };
 use muster_store::{StoreError, Tx, tables::servers::Server as ServerRow};
 
+/// Source and name of the alert that a user's word about a machine becomes.
+const PROBLEM: (&str, &str) = ("release", "problem");
 /// The longest time of grace, in seconds: a week.
 const GRACE: u32 = 7 * 86_400;
 
@@ -65,7 +68,12 @@ pub async fn make(engine: &Engine, actor: &Actor, id: &str, request: Request) ->
     let terms = terms(wanted, &request.post, &actor.0)?;
     let note = asset::note("note", &request.post.note)
         .map_err(|found| Error::Invalid(format!("Invalid request, {}", faults(&found))))?;
-    let asked = Asked { wanted, terms, note, grace_seconds: request.post.grace_seconds, dry_run: request.dry_run };
+    let problem = request.post.problem.trim().to_owned();
+    if !problem.is_empty() {
+        alert::check_text("problem", &problem).map_err(|e| Error::Invalid(format!("Invalid request, {e}")))?;
+    }
+    let grace_seconds = request.post.grace_seconds;
+    let asked = Asked { wanted, terms, note, problem, grace_seconds, dry_run: request.dry_run };
     let (channels, now) = (engine.channel_index().await?, engine.clock().micros());
     let (wanted_id, actor) = (id.to_owned(), actor.clone());
     let done = engine.store().write(move |tx| asked.carry_out(tx, &wanted_id, &actor, &channels, now));
@@ -111,6 +119,7 @@ fn terms(wanted: Move, post: &MovePost, actor: &str) -> Result<Terms, Error> {
         ("force", post.force, matches!(wanted, Move::Release | Move::ReRegister)),
         ("unreachable", post.unreachable, wanted == Move::Release),
         ("grace_seconds", post.grace_seconds != 0, matches!(wanted, Move::Release | Move::Clean)),
+        ("problem", !post.problem.is_empty(), wanted == Move::Release),
         ("owner", !post.owner.is_empty(), wanted == Move::Allocate),
         ("kind", !post.kind.is_empty(), wanted == Move::Allocate),
         ("reference", !post.reference.is_empty(), wanted == Move::Allocate),
@@ -146,6 +155,8 @@ struct Asked {
     wanted: Move,
     terms: Terms,
     note: String,
+    /// What its user found wrong.
+    problem: String,
     grace_seconds: u32,
     dry_run: bool,
 }
@@ -209,6 +220,7 @@ impl Asked {
                 let by = By { actor: &actor.0, reason: &self.note, operation: Some(&operation), now };
                 machine::note(tx, id, "note", &self.note, by)?;
             }
+            self.report_problem(tx, id, By { actor: &actor.0, reason: "release", operation: Some(&operation), now })?;
             outcome.operation = operation;
             return Ok(Ok((outcome, None)));
         }
@@ -232,8 +244,28 @@ impl Asked {
         if !self.note.is_empty() && self.wanted != Move::Waive {
             machine::note(tx, id, kind, &self.note, by)?;
         }
+        self.report_problem(tx, id, By::new(&actor.0, self.wanted.as_str(), now))?;
         outcome.steps = changed.records.iter().filter_map(step).collect();
         Ok(Ok((outcome, changed.dropped)))
+    }
+
+    /// What its user found wrong becomes a note of a fault, and an alert that keeps the machine from the next one.
+    fn report_problem(&self, tx: &mut Tx<'_>, id: &str, by: By<'_>) -> Result<(), StoreError> {
+        if self.problem.is_empty() {
+            return Ok(());
+        }
+        machine::note(tx, id, "fault", &self.problem, by)?;
+        let Some((row, ..)) = machine::read(tx, id)? else { return Ok(()) };
+        let alert = Reported {
+            name: PROBLEM.1.into(),
+            classes: [Class::PreventAllocations].into(),
+            message: self.problem.clone(),
+            expires: None,
+        };
+        let (source, author) = (PROBLEM.0.into(), by.actor.to_owned());
+        let report = Report { source, mode: Mode::Merge, alerts: vec![alert], author };
+        // Where there are too many alerts for one more, the note is what stays.
+        machine::alerts::report(tx, row, report, by).map(drop)
     }
 
     /// Nothing done yet.

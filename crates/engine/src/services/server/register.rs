@@ -146,23 +146,29 @@ struct Newcomer {
     now: Time,
 }
 
+/// What its token gives a machine.
+struct Terms {
+    channel: String,
+    accepts_data: bool,
+}
+
 impl Newcomer {
     /// The whole decision, in one transaction.
     fn register(&self, tx: &mut Tx<'_>) -> Result<Outcome, StoreError> {
         if let Some(row) = self.repeated(tx)? {
-            let channel = row.channel.clone();
-            return self.replace(tx, row, channel);
+            let terms = Terms { channel: row.channel.clone(), accepts_data: row.accepts_data };
+            return self.replace(tx, row, terms);
         }
-        let channel = match tokens::consume(tx, &self.token, self.now.micros()) {
-            Ok(consumed) => consumed.channel,
+        let terms = match tokens::consume(tx, &self.token, self.now.micros()) {
+            Ok(consumed) => Terms { channel: consumed.channel, accepts_data: consumed.accepts_data },
             Err(ConsumeError::Store(e)) => return Err(e),
             Err(e) => return Ok(Outcome::Refused(refusal(&e))),
         };
         let (system_uuid, machine_key) = (identity(&self.post.system_uuid), identity(&self.post.machine_id));
         let known = servers::find_by_identity(tx, system_uuid.as_deref(), machine_key.as_deref())?;
         match known.into_iter().next() {
-            None => self.create(tx, channel, system_uuid, machine_key),
-            Some(row) => self.replace(tx, row, channel),
+            None => self.create(tx, terms, system_uuid, machine_key),
+            Some(row) => self.replace(tx, row, terms),
         }
     }
 
@@ -180,7 +186,7 @@ impl Newcomer {
     fn create(
         &self,
         tx: &mut Tx<'_>,
-        channel: String,
+        terms: Terms,
         system_uuid: Option<String>,
         machine_key: Option<String>,
     ) -> Result<Outcome, StoreError> {
@@ -201,7 +207,8 @@ impl Newcomer {
             public_connection_url: self.post.public_connection_url.clone(),
             certificate: Some(self.certificate.clone()),
             fingerprint: Some(self.fingerprint.clone()),
-            channel,
+            channel: terms.channel,
+            accepts_data: terms.accepts_data,
             bmc: "{}".into(),
             system_uuid,
             machine_key,
@@ -219,7 +226,7 @@ impl Newcomer {
         self.registered(tx, row, "server.register")
     }
 
-    fn replace(&self, tx: &mut Tx<'_>, mut row: ServerRow, channel: String) -> Result<Outcome, StoreError> {
+    fn replace(&self, tx: &mut Tx<'_>, mut row: ServerRow, terms: Terms) -> Result<Outcome, StoreError> {
         let same = row.fingerprint.as_deref() == Some(self.fingerprint.as_str());
         let alive = tracking::status(&row) == ServerStatus::Ready;
         if !same && (alive || row.cluster.is_some()) {
@@ -235,7 +242,8 @@ impl Newcomer {
         row.connection_url.clone_from(&self.post.connection_url);
         row.certificate = Some(self.certificate.clone());
         row.fingerprint = Some(self.fingerprint.clone());
-        row.channel = channel;
+        row.channel = terms.channel;
+        row.accepts_data = terms.accepts_data;
         row.last_updated = self.now.micros();
         row.system_uuid = row.system_uuid.or_else(|| identity(&self.post.system_uuid));
         row.machine_key = row.machine_key.or_else(|| identity(&self.post.machine_id));
