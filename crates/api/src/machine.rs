@@ -291,6 +291,7 @@ pub struct MovePost {
     /// Nothing is done for so many seconds, and it can be cancelled until then (release and clean).
     pub grace_seconds: u32,
     /// What its user found wrong with it (release): an alert that keeps it from the next one until somebody ends it.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub problem: String,
     /// Who takes it (allocate).
     pub owner: String,

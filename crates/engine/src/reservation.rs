@@ -89,8 +89,8 @@ pub(crate) fn follow(
     )
 }
 
-/// Binds and lets go what has to be now, as far as it is concerned. Answers what to append to the audit, which comes last
-/// in a transaction.
+/// Binds and lets go what has to be now, as far as it is concerned. Answers what to append to the audit behind the change that
+/// it follows from.
 pub(crate) fn settle(tx: &mut Tx<'_>, scope: Scope, now: i64) -> Result<Vec<Entry>, StoreError> {
     let mut known = Known::concerned(tx, scope)?;
     if known.subscriptions.is_empty() && known.machines.is_empty() {

@@ -99,7 +99,7 @@ async fn a_driver_takes_up_what_a_crashed_one_left_and_not_before_its_lease_ends
 
     // A process claims it and dies.
     let claimed =
-        bed.engine.store().write(|tx| operations::claim_due(tx, "dead", NOW, NOW + 30_000_000, 9)).await.unwrap();
+        bed.engine.store().write(|tx| operations::claim_due(tx, "dead", NOW, NOW + 30_000_000, 9, &[])).await.unwrap();
     assert_eq!(claimed.len(), 1);
     let (stop, driver) = bed.drive();
     tokio::time::sleep(Duration::from_millis(300)).await;

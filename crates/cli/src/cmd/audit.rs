@@ -39,6 +39,9 @@ pub(crate) enum Audit {
         /// A head that was stored earlier: the trail has to lead through it
         #[arg(long, value_name = "FILE")]
         head: Option<PathBuf>,
+        /// Fingerprint of the certificate that has to have signed the head: your site's
+        #[arg(long, value_name = "FINGERPRINT", requires = "head")]
+        signer: Option<String>,
         /// Check an export instead of a center's trail; no center is asked
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
@@ -62,14 +65,14 @@ pub(crate) async fn run(ctx: &Context, command: Audit) -> Result {
             let raw = Value::Array(entries(&ctx.remote()?, limit, after).await?);
             ctx.print(&rows(&raw).render(list.format));
         }
-        Audit::Verify { head, file: Some(file), .. } => {
-            let head = head.map(|path| audit_check::read_head(&path)).transpose()?;
+        Audit::Verify { head, signer, file: Some(file), .. } => {
+            let head = head.map(|path| audit_check::read_head(&path, signer.as_deref())).transpose()?;
             let count = audit_check::check_file(&file, head.as_ref())?;
             ctx.print(&format!("Intact: {count} entries\n"));
             said(ctx, head.as_ref());
         }
-        Audit::Verify { head, file: None, show: args } => {
-            let head = head.map(|path| audit_check::read_head(&path)).transpose()?;
+        Audit::Verify { head, signer, file: None, show: args } => {
+            let head = head.map(|path| audit_check::read_head(&path, signer.as_deref())).transpose()?;
             let body = head.as_ref().map(|head| json!({"head": head}));
             let raw = ctx.remote()?.post(&ApiPath::of(&["audit", ":verify"]), body.as_ref()).await?.metadata;
             let verdict = audit_check::verdict(&raw);

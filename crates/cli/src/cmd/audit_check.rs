@@ -13,15 +13,27 @@ use std::path::Path;
 /// Longest line of an export, in bytes: a damaged one is not read into memory without end.
 const LINE: u64 = 16 << 20;
 
-/// A head as it was stored, whose signature holds.
-pub(super) fn read_head(path: &Path) -> Result<AuditHead> {
+/// A head as it was stored, whose signature holds; by the certificate with the fingerprint `wanted`, where somebody knows it.
+pub(super) fn read_head(path: &Path, wanted: Option<&str>) -> Result<AuditHead> {
     let text = std::fs::read_to_string(path).map_err(Error::io(format!("cannot read {}", path.display())))?;
     let head: AuditHead = serde_json::from_str(&text)
         .map_err(|error| Error::Usage(format!("{} is no head of an audit trail: {error}", path.display())))?;
     let bytes = hex::decode(&head.signature).unwrap_or_default();
     signature::verify(&head.certificate, &head.scheme, head.text().as_bytes(), &bytes)
         .map_err(|error| Error::Failed(format!("{} is not what was signed: {error}", path.display())))?;
-    Ok(head)
+    match (wanted, signer(&head)) {
+        (Some(wanted), actual) if !is_same(wanted, &actual) => Err(Error::Failed(format!(
+            "{} was signed by certificate {actual}, not by {wanted}: this is not the head of your site",
+            path.display()
+        ))),
+        _ => Ok(head),
+    }
+}
+
+/// Whether two texts are one fingerprint: tools write them in either case, with colons and without.
+fn is_same(wanted: &str, actual: &str) -> bool {
+    let plain = |text: &str| text.replace(':', "").trim().to_ascii_lowercase();
+    !actual.is_empty() && plain(wanted) == plain(actual)
 }
 
 /// Fingerprint of the certificate that a head was signed with.
@@ -158,6 +170,12 @@ mod tests {
         let without = [&good[..2], &good[3..]].concat();
         assert!(told(&without, None).unwrap_err().contains("broken at entry 3"));
         assert!(matches!(check(&b"{"[..], None), Err(Broken::Chain(_))));
+    }
+
+    #[test]
+    fn a_fingerprint_is_known_however_it_is_written() {
+        assert!(is_same("AB:cd:01", "abcd01") && is_same(" abcd01 ", "abcd01"));
+        assert!(!is_same("abcd02", "abcd01") && !is_same("", "") && !is_same("ab", "abcd01"));
     }
 
     #[test]

@@ -11,6 +11,8 @@ use super::axes::Alerts;
 
 /// The source of what the center finds out itself; nobody else reports under it.
 pub const OWN_SOURCE: &str = "muster";
+/// The source of what users say of a machine when they give it back; people end these alerts.
+pub const RELEASE_SOURCE: &str = "release";
 
 /// Most alerts of one machine.
 pub const MOST: usize = 256;
@@ -223,8 +225,9 @@ impl Report {
     /// The first field that is unfit.
     pub fn check(&self, now: Timestamp) -> Result<(), Unfit> {
         check_name("source", &self.source)?;
-        if self.source == OWN_SOURCE {
-            return unfit("source", format!("{OWN_SOURCE:?} is the center itself: report under a name of your own"));
+        if [OWN_SOURCE, RELEASE_SOURCE].contains(&self.source.as_str()) {
+            let text = format!("{:?} is the center itself: report under a name of your own", self.source);
+            return unfit("source", text);
         }
         if self.alerts.len() > MOST {
             return unfit("alerts", format!("has {} alerts, at most {MOST} are kept", self.alerts.len()));

@@ -35,8 +35,8 @@ pub(crate) fn registered(tx: &mut Tx<'_>, machine: &str, uuid: Option<&str>, by:
     meet(tx, row, Known { system_uuid: uuid, ..Known::default() }, by).map(drop)
 }
 
-/// Puts what was expected on the machine's record, where it was expected: by more than one row, each fills in what the surer
-/// ones leave open. What its record says already stays. Answers the machine as it is now.
+/// Puts what was expected on the machine's record, where it was expected: its place, and how its BMC is reached. By more than one
+/// row, each fills in the one or the other that the surer ones leave open. What its record says already stays. Answers the machine as it is now.
 pub(crate) fn meet(
     tx: &mut Tx<'_>,
     mut row: MachineRow,
@@ -46,11 +46,18 @@ pub(crate) fn meet(
     let serial = known.serial.map(str::to_uppercase);
     let macs = &known.macs[..known.macs.len().min(MACS)];
     for expected in expected_machines::find(tx, known.system_uuid, serial.as_deref(), macs)? {
+        // By a card that was moved or a mistyped number: it is another machine that is expected.
+        let other = |wanted: &Option<String>, is: Option<&str>| {
+            wanted.as_deref().is_some_and(|wanted| is.is_some_and(|is| is != wanted))
+        };
+        let same_uuid = expected.system_uuid.is_some() && expected.system_uuid.as_deref() == known.system_uuid;
+        let same_serial = expected.serial.is_some() && expected.serial == serial;
+        if other(&expected.system_uuid, known.system_uuid) || !same_uuid && other(&expected.serial, serial.as_deref()) {
+            continue;
+        }
         let found_by = match () {
-            () if expected.system_uuid.is_some() && expected.system_uuid.as_deref() == known.system_uuid => {
-                "system_uuid"
-            }
-            () if expected.serial.is_some() && expected.serial == serial => "serial",
+            () if same_uuid => "system_uuid",
+            () if same_serial => "serial",
             () => "mac",
         };
         row = take(tx, row, &expected, found_by, by)?;

@@ -244,7 +244,7 @@ fn write(
     Ok(changed)
 }
 
-/// Writes a change; answers what to append to the audit, which comes last.
+/// Writes a change; answers what to append to the audit, behind which comes what follows from it.
 fn put(
     tx: &mut Tx<'_>,
     mut row: MachineRow,

@@ -1,19 +1,16 @@
 //! What this process holds: claimed by a lease, given back when the work on it pauses or ends.
 //!
-//! A process never claims what it holds, however long ago a lease ran out: it is at it. So whatever it holds without being
-//! at it (the answer to a claim was lost with its connection) it must give back itself.
+//! A process never claims what it is at, however long ago a lease ran out. What it holds without being at it, because the answer
+//! to a claim was lost with its connection, is claimed again when the lease runs out.
 
 use crate::Engine;
 use muster_store::{
-    StoreError,
+    StoreError, Tx,
     tables::operations::{self, Operation},
 };
 use std::{
     collections::BTreeSet,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio_util::sync::CancellationToken;
@@ -28,8 +25,6 @@ pub(super) const PAUSE: Duration = Duration::from_secs(2);
 pub(super) struct Holder {
     owner: Arc<str>,
     at_work: Arc<Mutex<BTreeSet<String>>>,
-    /// A claim failed, and may have been written all the same.
-    doubt: AtomicBool,
 }
 
 /// An operation that is being worked on, until it is dropped.
@@ -43,7 +38,7 @@ pub(super) struct Working {
 impl Holder {
     pub fn new() -> Self {
         let owner = uuid::Uuid::now_v7().to_string().into();
-        Self { owner, at_work: Arc::default(), doubt: AtomicBool::new(false) }
+        Self { owner, at_work: Arc::default() }
     }
 
     /// Claims what is due, at most `room`; answers also how long to sleep. Reads first: most wake-ups are for changes that no
@@ -56,13 +51,9 @@ impl Holder {
         if room == 0 {
             return Ok((Vec::new(), LONGEST));
         }
-        if self.doubt.load(Ordering::Relaxed) {
-            self.give_back(engine).await?;
-            self.doubt.store(false, Ordering::Relaxed);
-        }
         let now = engine.clock().micros();
-        let owner = self.owner.clone();
-        match engine.store().read(move |tx| operations::next_due(tx, &owner)).await? {
+        let at_work = self.at_work();
+        match engine.store().read(move |tx| operations::next_due(tx, &at_work)).await? {
             None => return Ok((Vec::new(), LONGEST)),
             Some(due) if due > now => {
                 let micros = u64::try_from(due - now).unwrap_or(0);
@@ -70,36 +61,22 @@ impl Holder {
             }
             Some(_) => {}
         }
-        let (owner, until) = (self.owner.clone(), now + engine.lease_us());
+        let (owner, at_work, until) = (self.owner.clone(), self.at_work(), now + engine.lease_us());
         let room = i64::try_from(room).unwrap_or(i64::MAX);
-        let claimed = engine.store().write(move |tx| operations::claim_due(tx, &owner, now, until, room)).await;
-        self.doubt.store(claimed.is_err(), Ordering::Relaxed);
+        let claim = move |tx: &mut Tx<'_>| operations::claim_due(tx, &owner, now, until, room, &at_work);
+        let claimed = engine.store().write(claim).await?;
         // The claim itself ticks, so the next round looks at once.
-        Ok((claimed?.into_iter().map(|operation| self.begin(operation)).collect(), LONGEST))
+        Ok((claimed.into_iter().map(|operation| self.begin(operation)).collect(), LONGEST))
+    }
+
+    fn at_work(&self) -> Vec<String> {
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     fn begin(&self, operation: Operation) -> (Operation, Working) {
         let (id, owner, at_work) = (operation.id.clone(), self.owner.clone(), self.at_work.clone());
         at_work.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
         (operation, Working { id, owner, at_work })
-    }
-
-    /// Gives back what it holds and is not at.
-    async fn give_back(&self, engine: &Engine) -> Result<(), StoreError> {
-        let (owner, at_work) = (self.owner.clone(), self.at_work.clone());
-        let lost = engine.store().write(move |tx| {
-            let mut lost = operations::held(tx, &owner)?;
-            let at_work = at_work.lock().unwrap_or_else(PoisonError::into_inner);
-            lost.retain(|id| !at_work.contains(id));
-            for id in &lost {
-                operations::release(tx, id, &owner)?;
-            }
-            Ok(lost)
-        });
-        for id in lost.await? {
-            tracing::warn!(operation = %id, "the answer to the claim of an operation was lost; it is claimed again");
-        }
-        Ok(())
     }
 }
 
@@ -141,8 +118,8 @@ mod tests {
     #[test]
     fn what_is_held_without_being_worked_on_is_claimed_again() {
         testing::stores(|TestStore { store, .. }| {
-            let dir = tempfile::tempdir().unwrap();
-            let engine = Engine::start(store.clone(), Clock::system(), dir.path().into()).unwrap();
+            let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::at(1_900_000_000_000_000));
+            let engine = Engine::start(store.clone(), clock.clone(), dir.path().into()).unwrap();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 for id in ["a", "b"] {
@@ -155,9 +132,11 @@ mod tests {
                 // The answer for one of them never came.
                 claimed.pop();
                 assert!(claim(&holder, &engine).await.is_empty(), "it holds both");
-                holder.doubt.store(true, Ordering::Relaxed);
+                clock.advance(engine.lease_us());
                 let again = claim(&holder, &engine).await;
                 assert_eq!(again.iter().map(|(row, _)| row.id.as_str()).collect::<Vec<_>>(), ["b"]);
+                clock.advance(engine.lease_us());
+                assert!(claim(&holder, &engine).await.is_empty(), "it is at both, however late");
                 for (_, working) in claimed.into_iter().chain(again) {
                     working.release(&engine, &CancellationToken::new()).await;
                 }

@@ -10,8 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use events::Event;
 
-/// Appends within the transaction of what it tells about; answers the event's number. Append last: on PostgreSQL the
-/// journal is locked from here to the commit.
+/// Appends within the transaction of what it tells about; answers the event's number.
 ///
 /// # Errors
 /// The store's.

@@ -184,7 +184,7 @@ fn a_release_can_be_thought_better_of_and_a_lost_machine_is_given_up() {
         let begun = made(&bench, &id, "allocate", json!({"owner": "anna"})).await;
         operation(&bench, begun["operation"].as_str().unwrap()).await;
 
-        let begun = made(&bench, &id, "release", json!({"grace_seconds": 600})).await;
+        let begun = made(&bench, &id, "release", json!({"grace_seconds": 600, "problem": "a fan"})).await;
         let id_of = begun["operation"].as_str().unwrap().to_owned();
         let again = make(&bench, &id, "release", json!({})).await;
         assert!(again.1["error"].as_str().unwrap().contains(&id_of), "{}", again.1);
@@ -201,8 +201,13 @@ fn a_release_can_be_thought_better_of_and_a_lost_machine_is_given_up() {
         assert_eq!(status, StatusCode::OK);
         assert_eq!(operation(&bench, &id_of).await["status"], "cancelled");
         assert_eq!(machine(&bench, &id).await["lifecycle"], "used", "nothing has happened");
-        let begun = made(&bench, &id, "release", json!({"grace_seconds": 600})).await;
+        let begun = made(&bench, &id, "release", json!({"grace_seconds": 600, "problem": "a disk"})).await;
         let pending = machine(&bench, &id).await;
+        let (_, alerts) = bench.ask(Who::Unix, "GET", &format!("{MACHINES}/{id}/alerts"), "").await;
+        let alerts: Vec<_> =
+            alerts["metadata"].as_array().unwrap().iter().map(|a| (&a["name"], &a["message"])).collect();
+        let each = [(&json!("problem"), &json!("a fan")), (&json!("problem-2"), &json!("a disk"))];
+        assert_eq!(alerts, each, "what is said of a machine is not lost by what is said later");
         assert_eq!((&pending["work"][0]["id"], open(&pending, "cancel")), (&begun["operation"], true));
         made(&bench, &id, "cancel", json!({})).await;
         assert_eq!(operation(&bench, begun["operation"].as_str().unwrap()).await["status"], "cancelled");

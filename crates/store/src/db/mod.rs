@@ -57,6 +57,8 @@ struct Inner {
     ticker: Ticker,
     /// As many closures as there are connections; the others wait here instead of holding a thread each.
     slots: Arc<Semaphore>,
+    /// Whose turn it is to write (PostgreSQL).
+    turn: Arc<Semaphore>,
 }
 
 enum Driver {
@@ -169,7 +171,7 @@ impl Store {
             }
         };
         let slots = Arc::new(Semaphore::new(CONNECTIONS as usize));
-        let inner = Inner { driver, keys, ticker, slots };
+        let inner = Inner { driver, keys, ticker, slots, turn: Arc::new(Semaphore::new(1)) };
         let store = Store { inner: Arc::new(inner) };
         rekey::check_keys(&store)?;
         Ok(store)
@@ -192,7 +194,17 @@ impl Store {
             writer.submit(Box::new(Call { f, outcome: None, answer }));
             return receiver.await.unwrap_or_else(|_| Err(gone()));
         }
-        let task = tokio::spawn(self.inner.clone().in_slot(move |inner| inner.write(f)));
+        let inner = self.inner.clone();
+        let task = tokio::spawn(async move {
+            // One of this process waits for the others to have written: the slots stay free for those who read.
+            let turn = inner.turn.clone().acquire_owned().await.map_err(|_| gone())?;
+            let write = move |inner: &Inner| {
+                let outcome = inner.write(f);
+                drop(turn);
+                outcome
+            };
+            inner.in_slot(write).await
+        });
         task.await.map_err(|error| StoreError::Interrupted(error.to_string()))?
     }
 

@@ -30,8 +30,10 @@ const STATEMENTS: usize = 256;
 /// One writer at a time, as on SQLite: nearly every write appends to the one audit chain, so of two side by side the later
 /// one would lose and be run again. `LOCK` takes no snapshot: what follows sees everything that was committed before the
 /// lock was given, and who reads sees the numbers of what is appended in their order. Serializable is for clashes with what
-/// does not go through the gate: an operator's own client.
-const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE; LOCK TABLE write_gate IN EXCLUSIVE MODE";
+/// does not go through the gate: an operator's own client. Who stands still within a transaction is cut off before daemons take
+/// each other for gone.
+const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE; SET LOCAL idle_in_transaction_session_timeout = '8s'; \
+                           LOCK TABLE write_gate IN EXCLUSIVE MODE";
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 impl ToSql for Value {
@@ -287,6 +289,9 @@ impl Database {
                     continue;
                 }
                 connection.rollback();
+                if last == StoreError::Busy {
+                    continue;
+                }
                 return Err(last);
             }
             let (outcome, state) = guarded(Tx::postgres(&mut connection, keys), f);

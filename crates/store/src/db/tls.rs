@@ -43,9 +43,8 @@ impl Connector {
             None => self.config.connect(NoTls)?,
             Some(tls) => self.config.connect(tls.clone())?,
         };
-        // Whoever waits longer for a lock than this has met something that will not pass by itself: a daemon that stands
-        // still within a transaction, whose connection then is ended.
-        client.batch_execute("SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '30s'")?;
+        // Whoever waits longer for a lock than this has met something that may not pass by itself.
+        client.batch_execute("SET lock_timeout = '10s'")?;
         Ok(client)
     }
 }

@@ -1,5 +1,5 @@
 //! What happened, in order, for those who watch. Numbers grow in the order of commits: a reader that has seen `n` will
-//! never find a new event below `n`. On PostgreSQL appending holds the journal lock until the commit: append last.
+//! never find a new event below `n`, since one transaction writes at a time.
 
 use crate::db::{Row, Tx};
 use crate::error::Result;

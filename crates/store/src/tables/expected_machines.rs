@@ -113,11 +113,11 @@ pub fn find(tx: &mut Tx, system_uuid: Option<&str>, serial: Option<&str>, macs: 
     tx.query(&sql, &values, from_row)
 }
 
-/// What a machine was expected as, the last time; of several, the surest one that names a type.
+/// What a machine was expected as: of several, one that names a type, the last one, the surest one.
 pub fn of_machine(tx: &mut Tx, machine: &str) -> Result<Option<Expected>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM expected_machines WHERE machine_id = $1 \
-         ORDER BY seen_at DESC, CASE WHEN server_type = '' THEN 1 ELSE 0 END, \
+         ORDER BY CASE WHEN server_type = '' THEN 1 ELSE 0 END, seen_at DESC, \
          CASE WHEN system_uuid IS NOT NULL THEN 0 WHEN serial IS NOT NULL THEN 1 ELSE 2 END, id LIMIT 1"
     );
     tx.query_opt(&sql, params![machine], from_row)

@@ -10,6 +10,7 @@ use crate::params;
 use crate::places::Place;
 use crate::seal::Secret;
 use crate::tables::{Conditions, found, stale_or_missing};
+use crate::value::Value;
 
 /// An operation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -189,25 +190,51 @@ pub fn list(tx: &mut Tx, filter: &Filter, limit: i64) -> Result<Vec<Operation>> 
 }
 
 /// Claims up to `limit` operations that are due and that nobody holds, for `owner` until `lease_until`; the longest due
-/// first. Two owners never get the same one, and an owner never what it holds: it is at it, however long ago the lease ran out.
-pub fn claim_due(tx: &mut Tx, owner: &str, now_us: i64, lease_until: i64, limit: i64) -> Result<Vec<Operation>> {
+/// first. Two owners never get the same one, and an owner never what it is at, however long ago the lease ran out.
+pub fn claim_due(
+    tx: &mut Tx,
+    owner: &str,
+    now_us: i64,
+    lease_until: i64,
+    limit: i64,
+    at_work: &[String],
+) -> Result<Vec<Operation>> {
+    let mut values = params![owner, now_us, lease_until, limit].to_vec();
+    let others = but(at_work, &mut values);
     let sql = format!(
         "WITH due AS MATERIALIZED (SELECT id FROM operations \
-         WHERE finished_at IS NULL AND not_before <= $2 AND lease_until <= $2 AND COALESCE(lease_owner, '') <> $1 \
+         WHERE finished_at IS NULL AND not_before <= $2 AND lease_until <= $2{others} \
          ORDER BY not_before, id LIMIT $4) \
          UPDATE operations SET lease_owner = $1, lease_until = $3, not_before = 0, generation = generation + 1 \
          WHERE id IN (SELECT id FROM due) RETURNING {COLUMNS}"
     );
-    let mut claimed = tx.query(&sql, params![owner, now_us, lease_until, limit], from_row)?;
+    let mut claimed = tx.query(&sql, &values, from_row)?;
     claimed.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(claimed)
 }
 
-/// When the next operation is due for `owner`: one that nobody holds, or whose lease runs out (microseconds since 1970).
-pub fn next_due(tx: &mut Tx, owner: &str) -> Result<Option<i64>> {
-    let sql = "SELECT MIN(CASE WHEN not_before > lease_until THEN not_before ELSE lease_until END) FROM operations \
-               WHERE finished_at IS NULL AND COALESCE(lease_owner, '') <> $1";
-    tx.query_one(sql, params![owner], |row| row.opt_int(0))
+/// When the next operation is due for one who is at `at_work`: one that nobody holds, or whose lease runs out (microseconds
+/// since 1970).
+pub fn next_due(tx: &mut Tx, at_work: &[String]) -> Result<Option<i64>> {
+    let mut values = Vec::new();
+    let others = but(at_work, &mut values);
+    let sql = format!(
+        "SELECT MIN(CASE WHEN not_before > lease_until THEN not_before ELSE lease_until END) FROM operations \
+         WHERE finished_at IS NULL{others}"
+    );
+    tx.query_one(&sql, &values, |row| row.opt_int(0))
+}
+
+/// A condition that leaves out these ids. Their number is filled up to a power of two: there are few different statements.
+fn but(ids: &[String], values: &mut Vec<Value>) -> String {
+    if ids.is_empty() {
+        return String::new();
+    }
+    let first = values.len() + 1;
+    values.extend(ids.iter().map(|id| Value::from(id.as_str())));
+    values.resize(first - 1 + ids.len().next_power_of_two(), Value::from(""));
+    let numbers: Vec<String> = (first..=values.len()).map(|n| format!("${n}")).collect();
+    format!(" AND id NOT IN ({})", numbers.join(", "))
 }
 
 /// Writes how the work stands, if nobody has claimed or saved the operation since (`operation.generation`). Lease and wish
@@ -243,12 +270,6 @@ pub fn save(tx: &mut Tx, operation: &Operation) -> Result<i64> {
 pub fn renew(tx: &mut Tx, id: &str, owner: &str, lease_until: i64) -> Result<bool> {
     let sql = "UPDATE operations SET lease_until = $3 WHERE id = $1 AND lease_owner = $2";
     Ok(tx.execute(sql, params![id, owner, lease_until])? == 1)
-}
-
-/// The operations that `owner` holds.
-pub fn held(tx: &mut Tx, owner: &str) -> Result<Vec<String>> {
-    let sql = "SELECT id FROM operations WHERE lease_owner = $1 AND finished_at IS NULL ORDER BY id";
-    tx.query(sql, params![owner], |row| row.text(0))
 }
 
 /// Gives a lease back; nothing happens when `owner` does not have it.

@@ -14,7 +14,7 @@ use muster_api::{
 use muster_domain::{
     machine::{
         self as domain, Actor as Who, Command, EdgeId, Lifecycle, Move, Record, Refusal,
-        alert::{self, Class, Mode, Report, Reported},
+        alert::{self, Class, Mode, RELEASE_SOURCE, Report, Reported},
         allocatable::obstacles,
         asset::{self, faults},
         axes::{AllocationKind, Claim},
@@ -26,8 +26,8 @@ use muster_domain::{
 };
 use muster_store::{StoreError, Tx, tables::servers::Server as ServerRow};
 
-/// Source and name of the alert that a user's word about a machine becomes.
-const PROBLEM: (&str, &str) = ("release", "problem");
+/// Name of the alert that a user's word about a machine becomes.
+const PROBLEM: &str = "problem";
 /// The longest time of grace, in seconds: a week.
 const GRACE: u32 = 7 * 86_400;
 
@@ -256,13 +256,18 @@ impl Asked {
         }
         machine::note(tx, id, "fault", &self.problem, by)?;
         let Some((row, ..)) = machine::read(tx, id)? else { return Ok(()) };
+        // One each: who answered for the last one did not answer for this one.
+        let known = machine::alerts::list(tx, id, by.now)?;
+        let known = |name: &str| known.iter().any(|a| a.source == RELEASE_SOURCE && a.name == name);
+        let further = (2..).map(|n| format!("{PROBLEM}-{n}"));
+        let name = std::iter::once(PROBLEM.to_owned()).chain(further).find(|name| !known(name)).unwrap_or_default();
         let alert = Reported {
-            name: PROBLEM.1.into(),
+            name,
             classes: [Class::PreventAllocations].into(),
             message: self.problem.clone(),
             expires: None,
         };
-        let (source, author) = (PROBLEM.0.into(), by.actor.to_owned());
+        let (source, author) = (RELEASE_SOURCE.into(), by.actor.to_owned());
         let report = Report { source, mode: Mode::Merge, alerts: vec![alert], author };
         // Where there are too many alerts for one more, the note is what stays.
         machine::alerts::report(tx, row, report, by).map(drop)
