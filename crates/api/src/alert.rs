@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 /// Something that is wrong with a machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Alert {
-    /// What reports it; `muster` is the center itself.
+    /// What reports it; `muster` is the center itself, `release` who gave the machine back.
     pub source: String,
     /// What is wrong, unique for the source and the machine.
     pub name: String,

@@ -408,6 +408,7 @@ mod tests {
         let with = |alert: Reported| report("snmp", Mode::Merge, vec![reported("ok", &[]), alert]);
         assert!(report("snmp.v2-x_1", Mode::Replace, vec![reported("fan", &[])]).check(at(10)).is_ok());
         assert!(fails(report("muster", Mode::Merge, vec![])).starts_with("source: \"muster\" is the center itself"));
+        assert!(fails(report("release", Mode::Merge, vec![])).starts_with("source: \"release\""));
         for source in ["", "a b", "ä", "a/b", &"x".repeat(65)] {
             assert!(fails(report(source, Mode::Merge, vec![])).starts_with("source: "), "{source:?}");
         }

@@ -35,8 +35,9 @@ pub(crate) fn registered(tx: &mut Tx<'_>, machine: &str, uuid: Option<&str>, by:
     meet(tx, row, Known { system_uuid: uuid, ..Known::default() }, by).map(drop)
 }
 
-/// Puts what was expected on the machine's record, where it was expected: its place, and how its BMC is reached. By more than one
-/// row, each fills in the one or the other that the surer ones leave open. What its record says already stays. Answers the machine as it is now.
+/// Puts what was expected on the machine's record, where it was expected: its place, and how its BMC is reached. By more than
+/// one row, each fills in the one or the other that the surer ones leave open. What its record says already stays. Answers the
+/// machine as it is now.
 pub(crate) fn meet(
     tx: &mut Tx<'_>,
     mut row: MachineRow,
